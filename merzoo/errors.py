@@ -1,0 +1,83 @@
+"""Every expected failure is a `MerzooError` whose text is one line that ends with the remedy; the command line prints it and exits with 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class MerzooError(Exception):
+    """Base of all errors that merzoo raises on purpose."""
+
+
+class MerzooWarning(UserWarning):
+    """Something was worked around: the result stands, and the text says what it rests on."""
+
+
+class UsageError(MerzooError):
+    """Arguments that do not fit together."""
+
+
+class UnknownNameError(MerzooError):
+    """A name nobody registered; holds the near ones.
+
+    Attributes: kind ("model", "weights tag", …), name, near (registered names that look alike).
+    """
+
+    def __init__(self, kind: str, name: str, near: Sequence[str] = (), hint: str = "") -> None:
+        self.kind, self.name, self.near = kind, name, tuple(near)
+        guess = f"; did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f"unknown {kind} '{name}'{guess}{' ' + hint if hint else ''}")
+
+
+class CollisionError(MerzooError):
+    """Two plugins claim one name; holds both."""
+
+    def __init__(self, kind: str, name: str, plugins: Iterable[str]) -> None:
+        self.kind, self.name, self.plugins = kind, name, tuple(plugins)
+        super().__init__(f"{kind} '{name}' is claimed by {' and '.join(self.plugins)}; block one with MERZOO_PLUGINS=-{self.plugins[-1]}")
+
+
+class PluginError(MerzooError):
+    """A plugin that cannot be loaded, or a target it names that cannot be imported."""
+
+
+class NeedsError(MerzooError):
+    """A combination of parts in which somebody's need is not met; holds the part and its missing needs."""
+
+    def __init__(self, part: str, missing: Sequence[str], offered: Sequence[str] = ()) -> None:
+        self.part, self.missing = part, tuple(missing)
+        has = f" (offered: {', '.join(offered)})" if offered else ""
+        super().__init__(f"{part} needs {', '.join(missing)}, which nothing here provides{has}")
+
+
+class WeightsError(MerzooError):
+    """Weights that are missing, damaged, not what their hash says, or not of this network."""
+
+
+class MediaError(MerzooError):
+    """A video, folder or array that cannot be read as frames."""
+
+
+class NoFaceError(MediaError):
+    """No face in any frame."""
+
+
+class DataError(MerzooError):
+    """A data set, table or clip store that is not as it should be."""
+
+
+class LeakageError(MerzooError):
+    """A test subject met in training; holds the subjects."""
+
+    def __init__(self, where: str, subjects: Iterable[str]) -> None:
+        self.where, self.subjects = where, tuple(sorted(subjects))
+        shown = ", ".join(self.subjects[:5]) + ("…" if len(self.subjects) > 5 else "")
+        super().__init__(f"{where}: test subject {shown} is in the training data; refused")
+
+
+class TrainingError(MerzooError):
+    """Training that cannot go on, with the stage and the step."""
+
+
+class RunError(MerzooError):
+    """A run folder that cannot be written, read or continued."""
