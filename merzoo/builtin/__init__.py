@@ -1,0 +1,48 @@
+"""The plugin inside the core: heads, the timm adaptor, flow features with an SVM, supervised training, synthetic faces, views and the aligner."""
+
+from __future__ import annotations
+
+from merzoo.builtin.models import MODELS
+from merzoo.hookspecs import hookimpl
+from merzoo.registry import Register
+
+
+@hookimpl
+def merzoo_register(register: Register) -> None:
+    """Register what comes with the core, through the hook that everybody uses."""
+    _networks(register)
+    _data(register)
+    for model in MODELS:
+        register.model(model)
+
+
+def _networks(register: Register) -> None:
+    register.backbone_family(
+        "timm",
+        "merzoo.builtin.timm_adaptor:TimmBackbone",
+        provides=("pooled", "maps"),
+        summary="any 2D network of timm by name, such as timm/resnet18",
+    )
+    register.backbone("flow-grid", "merzoo.builtin.flow_svm:FlowGrid", provides=("pooled",), summary="optical flow averaged over a grid of cells")
+    register.head("linear", "merzoo.builtin.heads:LinearHead", needs=("pooled",), summary="one linear layer on the pooled features")
+    register.head("mlp", "merzoo.builtin.heads:MLPHead", needs=("pooled",), summary="two linear layers on the pooled features")
+    register.head("gap", "merzoo.builtin.heads:GapHead", needs=("maps",), summary="global average pooling of the feature maps, then a linear layer")
+    register.head("svm", "merzoo.builtin.flow_svm:LinearSVMHead", needs=("pooled",), provides=("fitted",), summary="linear support vector machine, fitted")
+    register.strategy("supervised", "merzoo.builtin.supervised:Supervised", summary="cross-entropy over all parameters")
+    register.strategy("fit-only", "merzoo.builtin.supervised:FitOnly", needs=("fitted",), summary="fits the head, trains nothing by gradients")
+
+
+def _data(register: Register) -> None:
+    register.dataset(
+        "synthetic",
+        "merzoo.data.synthetic:SyntheticFaces",
+        provides=("macro-clips", "au-labels", "emotion-labels"),
+        summary="rendered faces whose action units are known; not people",
+    )
+    register.view("keyframes", "merzoo.views.frames:Keyframes", summary="chosen frames: onset, apex, offset")
+    register.view("difference", "merzoo.views.frames:Difference", summary="apex minus onset")
+    register.view("sequence", "merzoo.views.frames:Sequence", summary="frames spread evenly over the interval")
+    register.view("flow", "merzoo.views.motion:Flow", summary="optical flow from onset to apex, in pixels")
+    register.view("strain", "merzoo.views.motion:Strain", summary="optical strain: how the flow stretches the skin")
+    register.view("dynamic-image", "merzoo.views.motion:DynamicImage", summary="the interval as one image by approximate rank pooling")
+    register.aligner("eyes", "merzoo.faces.align:Aligner", summary="square crop turned and scaled so that the eyes lie at fixed places")

@@ -1,0 +1,162 @@
+"""What is registered under which name, by whom. No torch: targets are strings until somebody loads one."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import threading
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from merzoo.entries import KINDS, Entry, Kind, Register
+from merzoo.errors import CollisionError, MerzooWarning, PluginError, UnknownNameError
+from merzoo.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from merzoo.plugins import PluginRecord
+
+__all__ = ["KINDS", "Entry", "Register", "Registry", "info", "list_models", "registry"]
+
+
+class Registry:
+    """Names of all plugins. `records` says how each plugin fared; `add` takes in what one plugin registered."""
+
+    def __init__(self) -> None:
+        self._claims: dict[tuple[str, str], list[Entry]] = {}  # (kind, name) -> every plugin's claim
+        self._families: dict[tuple[str, str], list[Entry]] = {}  # (kind, prefix) -> claims
+        self._deprecated: dict[tuple[str, str], list[tuple[str, str]]] = {}  # (kind, old) -> (new, plugin)
+        self.records: list[PluginRecord] = []
+
+    def add(self, register: Register) -> None:
+        """Take in everything that one plugin's hook registered."""
+        for entry in register.entries:
+            table = self._families if entry.family else self._claims
+            table.setdefault((entry.kind, entry.name), []).append(entry)
+        for kind, old, new in register.renamed:
+            self._deprecated.setdefault((kind, old), []).append((new, register.plugin))
+
+    def get(self, kind: Kind | str, name: str) -> Entry:
+        """The entry of that kind and name; a family's member (`timm/resnet18`) resolves through its prefix, a deprecated name warns and forwards.
+
+        Raises `UnknownNameError` with near names, and `CollisionError` where two plugins claim the name.
+        """
+        return self._get(kind, name, seen=())
+
+    def _get(self, kind: str, name: str, seen: tuple[str, ...]) -> Entry:
+        if kind not in KINDS:
+            raise UnknownNameError("kind", kind, difflib.get_close_matches(kind, KINDS), f"(kinds: {', '.join(KINDS)})")
+        claims = self._claims_of(kind, name)
+        if claims:
+            if len(claims) > 1:
+                raise CollisionError(kind, name, [entry.plugin for entry in claims])
+            return claims[0]
+        forwards = self._deprecated.get((kind, name), [])
+        if not forwards or name in seen:
+            raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list --kind {kind}`)")
+        if len(forwards) > 1:
+            raise CollisionError(f"deprecated {kind}", name, [plugin for _, plugin in forwards])
+        new, plugin = forwards[0]
+        warnings.warn(f"{kind} '{name}' is deprecated by {plugin}; use '{new}'", MerzooWarning, stacklevel=3)
+        return self._get(kind, new, (*seen, name))
+
+    def _claims_of(self, kind: str, name: str) -> list[Entry]:
+        """Every plugin's claim to a name. A family's own plugin may register one of its members apart; anybody else who does collides with it."""
+        claims = list(self._claims.get((kind, name), ()))
+        prefix, slash, member = name.partition("/")
+        if slash:
+            owners = {entry.plugin for entry in claims}
+            families = (entry for entry in self._families.get((kind, prefix), ()) if entry.plugin not in owners)
+            claims += [found for entry in families if (found := entry.of_member(member)) is not None]
+        return claims
+
+    def kinds_of(self, name: str) -> list[str]:
+        """The kinds that have something under this name, models first."""
+        return [kind for kind in KINDS if self._claims_of(kind, name) or (kind, name) in self._deprecated]
+
+    def near(self, kind: str | None, name: str) -> list[str]:
+        """Up to three registered names that look like this one."""
+        names = sorted({entry.name for entry in self.entries(kind) if not entry.family})
+        by_folded = {n.lower(): n for n in names}
+        folded = str(name).lower()[:80]
+        near = [by_folded[n] for n in difflib.get_close_matches(folded, by_folded, n=3)]
+        return near or [n for n in names if len(folded) > 2 and folded in n][:3]
+
+    def entries(self, kind: Kind | str | None = None, pattern: str | None = None) -> list[Entry]:
+        """Entries in order of kind and name; `pattern` takes the wildcards *, ? and [..]. A family is one entry, shown as `prefix/*`."""
+        found = [entry for table in (self._claims, self._families) for claims in table.values() for entry in claims]
+        if kind is not None:
+            found = [entry for entry in found if entry.kind == kind]
+        if pattern is not None:
+            found = [entry for entry in found if fnmatch.fnmatchcase(entry.shown, pattern)]
+        return sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.shown, entry.plugin))
+
+    def model(self, name: str) -> ModelSpec:
+        """The specification of a model. Raises like `get`."""
+        spec = self.get("model", name).spec
+        assert spec is not None  # Register.model is the only way to make a model entry
+        return spec
+
+    def parts(self, spec: ModelSpec) -> list[Entry]:
+        """The backbone, head, auxiliary tasks and strategy of a model, in this order. Raises `UnknownNameError` that names the model."""
+        wanted: list[tuple[Kind, str]] = [("backbone", spec.backbone), ("head", spec.head)]
+        wanted += [("auxiliary-task", name) for name in spec.auxiliary]
+        return self._parts_of(spec, [*wanted, ("strategy", spec.strategy)])
+
+    def views(self, spec: ModelSpec) -> list[Entry]:
+        """The view kinds and aligners that a model uses. Raises `UnknownNameError` that names the model."""
+        views = {view.kind for side in (spec.train_views, spec.test_views) for looks in side.values() for view in looks}
+        aligners = {preset.preprocessing.aligner for preset in spec.presets.values()}
+        wanted: list[tuple[Kind, str]] = [("view", name) for name in sorted(views)]
+        return self._parts_of(spec, [*wanted, *(("aligner", name) for name in sorted(aligners))])
+
+    def _parts_of(self, spec: ModelSpec, wanted: Iterable[tuple[Kind, str]]) -> list[Entry]:
+        found = []
+        for kind, name in wanted:
+            try:
+                found.append(self.get(kind, name))
+            except UnknownNameError as error:
+                hint = "(install the plugin that has it, or see `merzoo plugins`)"
+                raise UnknownNameError(f"{kind} of model {spec.name}", name, error.near, hint) from None
+        return found
+
+
+_registry: Registry | None = None
+_building = False
+_lock = threading.RLock()
+
+
+def registry() -> Registry:
+    """The registry of this process, made on first use from every installed plugin. `merzoo.plugins.load_registry()` makes a fresh one.
+
+    Raises `PluginError` when a plugin asks for it while plugins are being loaded.
+    """
+    global _registry, _building
+    with _lock:
+        if _registry is None:
+            if _building:
+                raise PluginError("the registry was asked for while plugins are loading; a plugin must look names up later, not on import")
+            from merzoo.plugins import load_registry
+
+            _building = True
+            try:
+                _registry = load_registry()
+            finally:
+                _building = False
+        return _registry
+
+
+def list_models(pattern: str | None = None) -> list[str]:
+    """Names of all registered models, sorted; `pattern` takes the wildcards *, ? and [..]."""
+    return sorted({entry.name for entry in registry().entries("model", pattern)})
+
+
+def info(name: str, kind: str | None = None) -> dict[str, Any]:
+    """Everything known about a name without loading it: parts, presets, weights, needs, provides, views, paper, licence, plugin.
+
+    kind: which one is meant where a model and a part share a name; the model, if None. Raises `UnknownNameError` for a name nobody
+    registered and for a model whose parts are not installed.
+    """
+    from merzoo.describe import describe
+
+    return describe(registry(), name, kind)
