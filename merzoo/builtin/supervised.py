@@ -1,0 +1,77 @@
+"""Supervised training on labelled micro clips, and the strategy of models that are fitted instead of trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from merzoo.data.clips import IntervalJitter
+from merzoo.interfaces import Batch, Strategy
+from merzoo.recognizer import Recognizer
+from merzoo.training.batches import Augmentation, LabelledBatches
+from merzoo.training.data import TrainingData
+from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Schedule, Stage
+
+
+class Supervised(Strategy):
+    """Cross-entropy on labelled micro clips, AdamW, one stage for all parameters.
+
+    backbone_lr defaults to lr. augmentation, jitter and schedule take the fields of `Augmentation`, `IntervalJitter` and `Schedule`; jitter None turns
+    interval jitter off. Auxiliary tasks, where the model has any, add their losses with weight `auxiliary_weight`.
+    """
+
+    def __init__(
+        self,
+        epochs: int = 50,
+        batch_size: int = 32,
+        lr: float = 1e-3,
+        backbone_lr: float | None = None,
+        weight_decay: float = 0.05,
+        label_smoothing: float = 0.0,
+        auxiliary_weight: float = 1.0,
+        augmentation: dict[str, Any] | None = None,
+        jitter: dict[str, Any] | None = None,
+        schedule: dict[str, Any] | None = None,
+        interval_jitter: bool = True,
+    ) -> None:
+        self.epochs, self.batch_size = epochs, batch_size
+        self.lr, self.backbone_lr, self.weight_decay = lr, lr if backbone_lr is None else backbone_lr, weight_decay
+        self.label_smoothing, self.auxiliary_weight = label_smoothing, auxiliary_weight
+        self.augmentation = Augmentation(**(augmentation or {}))
+        self.jitter = IntervalJitter(**(jitter or {})) if interval_jitter else None
+        self.schedule = Schedule(**(schedule or {}))
+
+    def stages(self, recognizer: Recognizer, data: TrainingData) -> Sequence[Stage]:
+        """One gradient stage, "supervised"."""
+        return [self.stage(recognizer, data)]
+
+    def stage(self, recognizer: Recognizer, data: TrainingData, name: str = "supervised", reset: tuple[str, ...] = ()) -> GradientStage:
+        """The stage itself, for strategies that end with it."""
+        batches = LabelledBatches(data.micro, recognizer.backbone.inputs, data.views, self.batch_size, self.augmentation, self.jitter)
+        groups = [ParameterGroup(("backbone",), self.backbone_lr, self.weight_decay), ParameterGroup(("head",), self.lr, self.weight_decay)]
+        if recognizer.auxiliary and self.auxiliary_weight:
+            groups.append(ParameterGroup(("auxiliary",), self.lr, self.weight_decay))
+        return GradientStage(name, batches, self.loss, tuple(groups), epochs=self.epochs, schedule=self.schedule, reset=reset)
+
+    def loss(self, recognizer: Recognizer, batch: Batch, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy, plus the auxiliary losses."""
+        features = recognizer.backbone(batch)
+        logits = recognizer.head(features)
+        loss = torch.nn.functional.cross_entropy(logits.float(), batch["label"], label_smoothing=self.label_smoothing)
+        logs = {"cross_entropy": loss.detach(), "accuracy": (logits.argmax(1) == batch["label"]).float().mean()}
+        if self.auxiliary_weight:
+            for name, task in recognizer.auxiliary.items():
+                extra = task.loss(features, batch)
+                loss, logs[name] = loss + self.auxiliary_weight * extra, extra.detach()
+        return loss, logs
+
+
+class FitOnly(Strategy):
+    """One stage that calls the head's own `fit(recognizer, clips)`: for heads that are fitted, not trained."""
+
+    def stages(self, recognizer: Recognizer, data: TrainingData) -> Sequence[Stage]:
+        """One fit stage, "fit"."""
+        return [FitStage("fit", data.micro, recognizer.head.fit)]  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Clip tables, the clip store, and the synthetic faces."""

@@ -1,0 +1,172 @@
+"""Clips as training sees them: rows of a table with their frames, views of them as tensors, and the guard against test subjects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from merzoo.data.store import ClipStore, open_store
+from merzoo.data.table import Dataset, checked
+from merzoo.errors import LeakageError
+from merzoo.interval import Interval
+from merzoo.specs import Preprocessing, View
+from merzoo.views.base import ViewKind
+
+
+@dataclass(frozen=True)
+class IntervalJitter:
+    """Other readings of an annotated interval, as an annotator might have set them: start and peak move by shares of (peak − start), drawn uniformly.
+
+    variants: how many readings there are of each clip, the annotated one first.
+    """
+
+    start: tuple[float, float] = (-0.12, 0.12)
+    peak: tuple[float, float] = (-0.18, 0.18)
+    variants: int = 4
+
+    def readings(self, interval: Interval, frames: int, rng: np.random.Generator) -> list[Interval]:
+        """The readings of one interval in a clip of `frames` frames; start stays before peak."""
+        out = [interval]
+        length = interval.peak - interval.start
+        for _ in range(self.variants - 1):
+            start = int(np.clip(round(interval.start + length * rng.uniform(*self.start)), 0, max(0, interval.peak - 1)))
+            peak = int(np.clip(round(interval.peak + length * rng.uniform(*self.peak)), min(start + 1, frames - 1), frames - 1))
+            out.append(Interval(start, peak, max(peak, interval.stop)))
+        return out
+
+
+class ClipData:
+    """A data set under one preprocessing: its table, its store, and views of its clips, each prepared once and kept for all folds."""
+
+    def __init__(
+        self, dataset: Dataset, preprocessing: Preprocessing, *, jobs: int = 0, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self.dataset, self.preprocessing = dataset, preprocessing
+        self.labels = tuple(dataset.labels)
+        self.table = checked(dataset.table(), self.labels)
+        self.store: ClipStore = open_store(dataset, self.table, preprocessing, jobs=jobs, progress=progress)
+        self._kinds: dict[str, ViewKind] = {}
+        self._prepared: dict[tuple[str, str, IntervalJitter | None, str], Tensor] = {}
+        label_of = {label: i for i, label in enumerate(self.labels)}
+        self.label_index = np.array([label_of.get(e, -1) for e in self.table["emotion"]], dtype=np.int64)
+
+    def rows(self, kind: str) -> np.ndarray:
+        """Row numbers of the micro or macro clips."""
+        return np.flatnonzero((self.table["kind"] == kind).to_numpy())
+
+    def interval(self, row: int) -> Interval:
+        """The annotated interval of a row."""
+        start, peak, stop = self.table.loc[row, ["start", "peak", "stop"]]
+        return Interval(int(start), int(peak), int(stop))
+
+    def view_kind(self, view: View) -> ViewKind:
+        """The view kind behind a spec, built once."""
+        from merzoo.registry import registry
+
+        key = _view_key(view)
+        if key not in self._kinds:
+            self._kinds[key] = registry().get("view", view.kind).load()(**view.options)
+        return self._kinds[key]
+
+    def prepared(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> Tensor:
+        """The view of all micro (or macro) clips under each reading of their interval: [clips, variants, ...], on the device."""
+        how = self.view_kind(view)
+        jitter = jitter if how.jitter_invalidates else None
+        key = (_view_key(view), kind, jitter, str(device))
+        if key not in self._prepared:
+            arrays = [self._readings(how, int(row), jitter) for row in self.rows(kind)]
+            self._prepared[key] = torch.from_numpy(np.stack(arrays)).to(device)
+        return self._prepared[key]
+
+    def _readings(self, how: ViewKind, row: int, jitter: IntervalJitter | None) -> np.ndarray:
+        interval, frames = self.interval(row), self.store.clip(row)
+        if jitter is None:
+            return how.prepare(frames, interval)[None]
+        # Seeded by the sample, so that a clip's readings do not depend on which clips stand beside it.
+        rng = np.random.default_rng(list(self.table.loc[row, "sample_id"].encode()))
+        return np.stack([how.prepare(frames, reading) for reading in jitter.readings(interval, len(frames), rng)])
+
+
+def _view_key(view: View) -> str:
+    return json.dumps([view.kind, dict(view.options)], sort_keys=True)
+
+
+class Clips:
+    """Some clips of one kind. `forbidden` subjects can not get in, and no selection made from these clips can let them in: raises `LeakageError`."""
+
+    def __init__(self, data: ClipData, kind: str, positions: np.ndarray | None = None, forbidden: Iterable[str] = ()) -> None:
+        self.data, self.kind = data, kind
+        self._all = data.rows(kind)
+        self.positions = np.arange(len(self._all)) if positions is None else np.asarray(positions, dtype=np.int64)
+        self.forbidden = frozenset(forbidden)
+        self.check(self.forbidden, f"{kind} clips")
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row numbers in the table."""
+        return self._all[self.positions]
+
+    @cached_property
+    def subjects(self) -> frozenset[str]:
+        """Qualified ids of the subjects here."""
+        return frozenset(self.data.table["subject"].to_numpy()[self.rows])
+
+    @property
+    def subject_of(self) -> np.ndarray:
+        """Subject of each clip."""
+        return self.data.table["subject"].to_numpy()[self.rows]
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Sample ids, in order."""
+        return [str(s) for s in self.data.table["sample_id"].to_numpy()[self.rows]]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class index of each clip, int64; −1 where it has no label."""
+        return self.data.label_index[self.rows]
+
+    def check(self, test_subjects: Iterable[str], where: str) -> None:
+        """Raise `LeakageError` if a test subject is among these clips."""
+        met = self.subjects & frozenset(test_subjects)
+        if met:
+            raise LeakageError(where, met)
+
+    def where(self, mask: np.ndarray) -> Clips:
+        """The clips for which `mask` [len] is true, under the same guard."""
+        return Clips(self.data, self.kind, self.positions[np.asarray(mask, dtype=bool)], self.forbidden)
+
+    def without(self, subjects: Iterable[str]) -> Clips:
+        """The clips of everybody else, guarded against these subjects from here on."""
+        subjects = frozenset(subjects)
+        keep = np.array([s not in subjects for s in self.subject_of], dtype=bool)
+        return Clips(self.data, self.kind, self.positions[keep], self.forbidden | subjects)
+
+    def frames(self, at: int) -> np.ndarray:
+        """All frames of the clip at position `at`, uint8 [T, size, size, 3], without a copy."""
+        return self.data.store.clip(int(self.rows[at]))
+
+    def interval(self, at: int) -> Interval:
+        """Annotated interval of the clip at position `at`."""
+        return self.data.interval(int(self.rows[at]))
+
+    def stored(
+        self, views: Mapping[str, View], at: Tensor, device: torch.device, jitter: IntervalJitter | None = None, variant: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Stored arrays of the clips at positions `at` [B], {input: [B, ...]}, each under its reading `variant` [B] (0: as annotated)."""
+        rows = torch.from_numpy(self.positions)[at].to(device)
+        out = {}
+        for name, view in views.items():
+            arrays = self.data.prepared(view, self.kind, jitter, device)
+            reading = torch.zeros_like(rows) if variant is None or arrays.shape[1] == 1 else variant.to(device)
+            out[name] = arrays[rows, reading]
+        return out

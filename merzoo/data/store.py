@@ -1,0 +1,139 @@
+"""The clip store: every clip decoded and aligned once, in one memory-mapped file of uint8 frames."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from merzoo.data.table import Dataset
+from merzoo.errors import DataError
+from merzoo.specs import Preprocessing
+
+LAYOUT = 1  # raised when the files below change their meaning
+
+
+def cache_folder() -> Path:
+    """Where stores lie: `MERZOO_CACHE`, else the user's cache folder."""
+    base = os.environ.get("MERZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "merzoo"
+    return Path(base)
+
+
+def store_key(dataset: Dataset, preprocessing: Preprocessing) -> str:
+    """sha256 over all that decides the frames: the data set's manifest, the preprocessing and the layout."""
+    facts = {"manifest": dataset.manifest_hash, "preprocessing": asdict(preprocessing), "layout": LAYOUT}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ClipStore:
+    """Frames of all clips of a table, memory-mapped: `clip(i)` is uint8 [T, size, size, 3] of row i, without a copy."""
+
+    key: str
+    frames: np.ndarray  # [ΣT, size, size, 3]
+    offsets: np.ndarray  # [clips + 1]
+
+    def clip(self, row: int) -> np.ndarray:
+        """Frames of row `row` of the table."""
+        return self.frames[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def size(self) -> int:
+        """Side of a frame in pixels."""
+        return self.frames.shape[1]
+
+
+def open_store(
+    dataset: Dataset,
+    table: pd.DataFrame,
+    preprocessing: Preprocessing,
+    *,
+    jobs: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClipStore:
+    """Open the store of a data set, building it first where there is none.
+
+    A store is built beside its place and moved there whole, so one that can be opened is complete; two builders do not disturb each other.
+    jobs: processes; 0 takes one a core. progress(done, total) is told of clips. Raises `DataError` where the folder cannot be written.
+    """
+    key = store_key(dataset, preprocessing)
+    folder = cache_folder() / "stores" / key[:24]
+    offsets = np.concatenate([[0], np.cumsum(table["frames"].to_numpy(dtype=np.int64))])
+    if not (folder / "store.json").is_file():
+        _build(folder, key, dataset, table, offsets, preprocessing.size, jobs or os.cpu_count() or 1, progress)
+    facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, 3)
+    if facts != {"key": key, "shape": list(shape)} or (folder / "frames.u8").stat().st_size != int(np.prod(shape)):
+        raise DataError(f"clip store {folder} is damaged; delete that folder and it is built anew")
+    return ClipStore(key, np.memmap(folder / "frames.u8", np.uint8, "r", shape=shape), offsets)
+
+
+def _build(
+    folder: Path,
+    key: str,
+    dataset: Dataset,
+    table: pd.DataFrame,
+    offsets: np.ndarray,
+    size: int,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    shape = (int(offsets[-1]), size, size, 3)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise DataError(f"clip store {folder.parent} cannot be written ({error.strerror}); set MERZOO_CACHE to a folder that can") from error
+    try:
+        with (scratch / "frames.u8").open("wb") as file:
+            file.truncate(int(np.prod(shape)))
+        # Clips of one subject go to one process: a data set may hold on to what is costly about a subject.
+        chunks = [rows.to_list() for _, rows in table.reset_index().groupby("subject", sort=False)["index"]]
+        ids = table["sample_id"].to_list()
+        work = [(dataset, [(ids[r], int(offsets[r]), int(offsets[r + 1])) for r in rows], scratch / "frames.u8", shape) for rows in chunks]
+        done = 0
+        with _pool(min(jobs, len(work))) as run:
+            for count in run(work):
+                done += count
+                if progress:
+                    progress(done, len(table))
+        (scratch / "store.json").write_text(json.dumps({"key": key, "shape": list(shape)}), encoding="utf-8")
+        with contextlib.suppress(OSError):  # another builder was first, with the same content
+            scratch.replace(folder)
+    except OSError as error:
+        raise DataError(f"clip store {folder} cannot be written ({error.strerror}); free space, or set MERZOO_CACHE") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _pool(jobs: int):
+    """A function that maps `_write` over work, in this process or in several."""
+    if jobs <= 1:
+        yield lambda work: map(_write, work)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield lambda work: (future.result() for future in as_completed([pool.submit(_write, item) for item in work]))
+
+
+def _write(item: tuple[Dataset, list[tuple[str, int, int]], Path, tuple[int, ...]]) -> int:
+    dataset, clips, path, shape = item
+    target = np.memmap(path, np.uint8, "r+", shape=shape)
+    for sample_id, first, last in clips:
+        frames = dataset.frames(sample_id, shape[1])
+        if frames.shape != (last - first, *shape[1:]) or frames.dtype != np.uint8:
+            raise DataError(f"{sample_id}: {frames.dtype} frames {frames.shape} do not fit the table's {last - first} of {shape[1]} px")
+        target[first:last] = frames
+    target.flush()
+    return len(clips)

@@ -1,0 +1,63 @@
+"""The clip table: one row a sample, the same columns for every data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from merzoo.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+COLUMNS = (
+    "sample_id",  # unique in all data sets
+    "dataset",
+    "subject",  # qualified by its data set, so that folds never merge two people
+    "clip_id",
+    "kind",  # "micro" or "macro"
+    "start",  # frame numbers from 0: onset, apex and offset of a micro clip
+    "peak",
+    "stop",
+    "fps",
+    "frames",  # how many
+    "emotion",  # "" where there is no label
+    "aus",  # "4+12"
+    "corrections",  # what was mended in the annotation, and on whose word
+)
+
+
+class Dataset(Protocol):
+    """What a registered data set is: a table, and the aligned frames of each of its clips. It can be sent to another process."""
+
+    name: str
+    part: str
+    labels: tuple[str, ...]
+    manifest_hash: str  # sha256 over everything that decides its content
+
+    def table(self) -> pd.DataFrame:
+        """One row a clip, with `COLUMNS`."""
+
+    def frames(self, sample_id: str, size: int = 128) -> np.ndarray:
+        """Aligned crops of one clip, uint8 [T, size, size, 3], RGB."""
+
+
+def checked(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+    """The table itself, if it is one. Raises `DataError` that names the first row at fault."""
+    missing = [c for c in COLUMNS if c not in table.columns]
+    if missing:
+        raise DataError(f"clip table lacks the column {', '.join(missing)}")
+    if table.empty:
+        raise DataError("clip table has no rows")
+    faults = {
+        "sample_id occurs twice": table["sample_id"].duplicated(),
+        "kind is neither micro nor macro": ~table["kind"].isin(["micro", "macro"]),
+        "start, peak, stop are not in order inside the clip": ~(
+            (table["start"] >= 0) & (table["start"] <= table["peak"]) & (table["peak"] <= table["stop"]) & (table["stop"] < table["frames"])
+        ),
+        f"emotion of a micro clip is not among {', '.join(labels)}": (table["kind"] == "micro") & ~table["emotion"].isin(labels),
+    }
+    for fault, rows in faults.items():
+        if rows.any():
+            raise DataError(f"clip table: {fault} (first: {table.loc[rows, 'sample_id'].iloc[0]})")
+    return table.reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Stages, and the engine that runs them."""

@@ -1,0 +1,118 @@
+"""Batches of labelled clips, for training (shuffled, augmented) and for tests (in order, centre crop)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from merzoo.data.clips import Clips, IntervalJitter
+from merzoo.errors import DataError
+from merzoo.interfaces import Batch
+from merzoo.specs import View
+from merzoo.training.seeds import generator
+from merzoo.views.base import Geometry, centre
+
+Views = Mapping[str, tuple[View, ...]]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Geometric augmentation, one draw a sample and the same for all its inputs and frames."""
+
+    flip: float = 0.5  # probability
+    shift: int | None = None  # px either side of the centre; None: as far as the stored crop allows
+    turn: float = 0.0  # degrees, uniform in ±turn; 0 copies pixels without resampling
+
+    def draw(self, batch: int, stored: int, size: int, rng: torch.Generator, device: torch.device) -> Geometry:
+        """A geometry for `batch` samples stored at `stored` px, seen at `size` px."""
+        room = (stored - size) // 2
+        reach = room if self.shift is None else min(room, self.shift)
+        top, left = (room + torch.randint(-reach, reach + 1, (batch,), generator=rng) for _ in range(2))
+        flip = torch.rand(batch, generator=rng) < self.flip
+        angle = (torch.rand(batch, generator=rng) * 2 - 1) * self.turn if self.turn else None
+        return Geometry(size, top.to(device), left.to(device), flip.to(device), None if angle is None else angle.to(device))
+
+
+@dataclass(frozen=True)
+class LabelledBatches:
+    """Shuffled batches of labelled clips: inputs by name, and "label". Every epoch sees every clip once, in batches whose sizes differ by at most one.
+
+    inputs: the backbone's {input: shape}; views: {input: views}, one of which is drawn a batch.
+    """
+
+    source: Clips
+    inputs: Mapping[str, tuple[int, ...]]
+    views: Views
+    batch_size: int = 32
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    jitter: IntervalJitter | None = field(default_factory=IntervalJitter)
+
+    @property
+    def clips(self) -> Sequence[Clips]:
+        """What is drawn from."""
+        return (self.source,)
+
+    def steps_per_epoch(self) -> int:
+        """ceil(clips / batch size)."""
+        return max(1, -(-len(self.source) // self.batch_size))
+
+    def draw(self, seed: int, step: int, device: torch.device) -> Batch:
+        """The batch of that step."""
+        if not len(self.source):
+            raise DataError("no labelled clip is left to train on; give data with more subjects")
+        epoch, position = divmod(step, self.steps_per_epoch())
+        order = torch.randperm(len(self.source), generator=generator(seed, "order", epoch))
+        at = torch.tensor_split(order, self.steps_per_epoch())[position]
+        rng = generator(seed, "batch", step)
+        pick = int(torch.randint(1 << 30, (1,), generator=rng))
+        views = {name: choices[pick % len(choices)] for name, choices in self.views.items()}
+        variants = self.jitter.variants if self.jitter else 1
+        variant = torch.randint(variants, (len(at),), generator=rng)
+        stored = self.source.stored(views, at, device, self.jitter, variant)
+        batch = load(self.source, views, stored, self.inputs, self.augmentation, rng, device)
+        batch["label"] = torch.from_numpy(self.source.labels)[at].to(device)
+        return batch
+
+
+def load(
+    clips: Clips,
+    views: Mapping[str, View],
+    stored: Mapping[str, Tensor],
+    inputs: Mapping[str, tuple[int, ...]],
+    augmentation: Augmentation | None,
+    rng: torch.Generator | None,
+    device: torch.device,
+) -> Batch:
+    """Stored arrays as a batch of floats cropped to the shapes in `inputs`: augmented, or the centre where `augmentation` is None."""
+    batch: Batch = {}
+    geometry: Geometry | None = None
+    for name, array in stored.items():
+        kind, size = clips.data.view_kind(views[name]), inputs[name][-1]
+        if augmentation is None or rng is None:
+            how = centre(len(array), array.shape[-1], size, device)
+        else:
+            # Inputs of one size share their geometry; other sizes take the same flip and turn.
+            geometry = geometry or augmentation.draw(len(array), array.shape[-1], size, rng, device)
+            middle = centre(len(array), array.shape[-1], size, device)
+            how = geometry if geometry.size == size else Geometry(size, middle.top, middle.left, geometry.flip, geometry.angle)
+        batch[name] = kind.augment(kind.load(array), how)
+    return batch
+
+
+def test_batches(
+    clips: Clips, inputs: Mapping[str, tuple[int, ...]], views: Views, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, list[Batch]]]:
+    """(positions, one batch a look) over all clips in order; a look takes one test view of each input."""
+    looks = max(len(v) for v in views.values())
+    for at in torch.arange(len(clips)).split(batch_size):
+        batches = []
+        for look in range(looks):
+            chosen = {name: choices[look % len(choices)] for name, choices in views.items()}
+            batches.append(load(clips, chosen, clips.stored(chosen, at, device), inputs, None, None, device))
+        yield at, batches
+
+
+test_batches.__test__ = False  # type: ignore[attr-defined]  # "test" as in test data: not for pytest to collect

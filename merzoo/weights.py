@@ -1,0 +1,133 @@
+"""Weights: where they lie, whether they are what they claim to be, and strict loading. safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from merzoo.errors import WeightsError
+from merzoo.specs import ModelSpec, WeightsSpec
+
+HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})/(?P<file>[\w./-]+)")
+HEADER_LIMIT = 16 * 2**20  # bytes; a header of a million tensors is far smaller
+
+
+def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict[str, Tensor]]:
+    """The weights of a model by tag ("default": the first) or path, verified and read.
+
+    Raises `UnknownNameError` for an unknown tag, `WeightsError` for a file that is missing, damaged, a pickle, or not what its hash says.
+    """
+    if isinstance(wanted, Path) or "/" in str(wanted) or str(wanted).endswith((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")):
+        return _from_path(spec, Path(wanted))
+    if wanted == "default":
+        if not spec.weights:
+            raise WeightsError(f"{spec.name} comes without weights; train it (`merzoo train {spec.name} …`) or give --weights PATH")
+        found = spec.weights[0]
+    else:
+        found = spec.weights_of(str(wanted))
+    path = locate(found)
+    verify(path, found.sha256)
+    return found, read(path)[0]
+
+
+def _from_path(spec: ModelSpec, path: Path) -> tuple[WeightsSpec, dict[str, Tensor]]:
+    tensors, card = read(path)
+    if card.get("model") not in (None, spec.name):
+        raise WeightsError(f"{path} holds weights of {card['model']!r}, not of {spec.name}; load them by that name")
+    try:
+        labels, preset = tuple(str(label) for label in card["labels"]), str(card["preset"])
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"{path} does not say its labels and preset; only files written by `merzoo train` load by path") from error
+    spec.preset(preset)
+    trained_on = card.get("trained_on")
+    return WeightsSpec(path.name, preset, str(path), digest(path), labels, trained_on if isinstance(trained_on, dict) else {}), tensors
+
+
+def locate(weights: WeightsSpec) -> Path:
+    """The file of these weights on this machine; those of the Hub are fetched into huggingface_hub's cache by their pinned revision."""
+    source = weights.source
+    if source.startswith("package:"):
+        package, _, name = source.removeprefix("package:").partition("/")
+        try:
+            return Path(str(resources.files(package).joinpath(name)))
+        except ModuleNotFoundError as error:
+            raise WeightsError(f"weights '{weights.tag}' lie in the package {package}, which is not installed") from error
+    if source.startswith("hf://"):
+        match = HUB.fullmatch(source)
+        if not match or ".." in match["file"]:
+            raise WeightsError(f"weights source {source!r} is not hf://org/repo@<40 hex digits>/file; pin the commit")
+        from huggingface_hub import hf_hub_download
+
+        try:
+            return Path(hf_hub_download(match["repo"], match["file"], revision=match["revision"]))
+        except Exception as error:  # the Hub client raises many kinds; all mean that the file cannot be had
+            raise WeightsError(f"weights '{weights.tag}' cannot be fetched from {source}: {str(error).splitlines()[0]}") from error
+    return Path(source)
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"weights {path} cannot be read ({error.strerror}); check the path") from error
+
+
+def verify(path: Path, sha256: str) -> None:
+    """Raise `WeightsError` unless the file hashes to `sha256`."""
+    found = digest(path)
+    if found != sha256:
+        raise WeightsError(f"weights {path} are damaged or changed: sha256 {found[:12]}… instead of {sha256[:12]}…; reinstall the plugin or fetch them again")
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All tensors of a .safetensors file, on the CPU, and the card in its header ({} where there is none). Never unpickles."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise WeightsError(f"weights {path} do not exist; check the path")
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
+        raise WeightsError(f"weights {path} are a pickle, which can run code; only .safetensors is read")
+    if int.from_bytes(start, "little") > min(HEADER_LIMIT, path.stat().st_size):
+        raise WeightsError(f"weights {path} are no safetensors file, or cut off; fetch them again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {}).get("merzoo", "{}"))
+            return {key: file.get_tensor(key) for key in file.keys()}, card if isinstance(card, dict) else {}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise WeightsError(f"weights {path} are no safetensors file, or cut off ({str(error).splitlines()[0]}); fetch them again") from error
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
+    """Write weights with their card in the header, whole or not at all; returns the sha256."""
+    from safetensors.torch import save_file
+
+    scratch = path.with_name(f".{path.name}.part")
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    save_file(plain, scratch, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)})
+    scratch.replace(path)
+    return digest(path)
+
+
+def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str) -> None:
+    """Raise `WeightsError` that lists every missing key, extra key and wrong shape; silent where there is none."""
+    missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    both = sorted(wanted.keys() & given.keys())
+    shapes = [f"{k} {list(given[k].shape)} instead of {list(wanted[k].shape)}" for k in both if given[k].shape != wanted[k].shape]
+    faults = [f"{title} {_few(rows)}" for title, rows in (("missing key", missing), ("extra key", extra), ("wrong shape", shapes)) if rows]
+    if faults:
+        raise WeightsError(f"weights of {what} do not fit the network: {'; '.join(faults)}")
+
+
+def _few(rows: list[str], most: int = 4) -> str:
+    return ", ".join(rows[:most]) + (f" and {len(rows) - most} more" if len(rows) > most else "")
