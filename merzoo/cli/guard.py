@@ -1,0 +1,91 @@
+"""How a command ends when something goes wrong: one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from merzoo.errors import MerzooError, MerzooWarning
+from merzoo.text import plain
+
+ERROR, INTERRUPTED = 2, 130
+
+
+def guarded(run: Callable[[], Any]) -> int:
+    """Call `run` and return the exit code; errors and warnings become one line each."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that knows no δ gets \u03b4, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings():
+        _one_line_warnings()
+        try:
+            code = run()
+            sys.stdout.flush()  # a full disk shows here, while it can still be said
+        except (Exception, KeyboardInterrupt) as error:
+            return _failed(error)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: BaseException) -> int:
+    if os.environ.get("MERZOO_DEBUG") == "1":
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        say("interrupted")
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):  # the reader left, as `head` does
+        _drop_stdout()
+        return 1
+    if isinstance(error, OSError):
+        _drop_stdout()
+    say(_sentence(error))
+    return ERROR
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, MerzooError):
+        return str(error)
+    if isinstance(error, typer.TyperException):
+        context: Any = getattr(error, "ctx", None)
+        return error.format_message().rstrip(".") + (f"; see '{context.command_path} --help'" if context else "")
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([*names, error.strerror])
+    if isinstance(error, typer.Abort):
+        return "aborted"
+    return f"unexpected {type(error).__name__}: {error}; MERZOO_DEBUG=1 shows where, please report it"
+
+
+def say(text: str) -> None:
+    """One line on stderr, `merzoo: …`, safe to print."""
+    print(f"merzoo: {plain(' '.join(text.split()))}", file=sys.stderr)
+
+
+def _one_line_warnings() -> None:
+    """Ours are one line each, once; those of libraries are theirs to show under -W, PYTHONWARNINGS or MERZOO_DEBUG=1."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+        if issubclass(category, MerzooWarning):
+            say(f"warning: {message}")
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    if not sys.warnoptions and os.environ.get("MERZOO_DEBUG") != "1":
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", MerzooWarning)
+
+
+def _drop_stdout() -> None:
+    """Nothing more can be written there: keep the interpreter from trying again at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
