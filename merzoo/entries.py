@@ -57,7 +57,9 @@ class Entry:
             raise UsageError(f"'{self.name}' is a model, not a part; use merzoo.load('{self.name}')")
         module, _, attribute = self.target.partition(":")
         try:
-            found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+            found: Any = importlib.import_module(module)
+            for step in attribute.split("."):
+                found = getattr(found, step)
         except Exception as error:
             why = f"{self.target} cannot be loaded ({last_line(error)})"
             raise PluginError(f"{self.kind} '{self.name}' of plugin {self.plugin}: {why}; update or reinstall the plugin") from error
