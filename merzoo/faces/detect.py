@@ -87,7 +87,10 @@ class FaceDetector:
         rects, _, weights = self._faces.detectMultiScale3(
             small, 1.1, NEIGHBOURS, minSize=(low, low), maxSize=(high, high), outputRejectLevels=True
         )
-        return [Box(*(float(v) / scale for v in r), float(w)) for r, w in zip(rects, np.ravel(weights), strict=True)]
+        return [
+            Box(float(x) / scale, float(y) / scale, float(w) / scale, float(h) / scale, float(sure))
+            for (x, y, w, h), sure in zip(rects, np.ravel(weights), strict=True)
+        ]
 
 
 def as_grey(frame: np.ndarray) -> np.ndarray:
