@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merzoo.faces.align import EyesAligner, crop, similarity
+from merzoo.faces.align import Aligner, crop, similarity
 from merzoo.faces.clip import FaceEvent, FaceResult, face_clips
 from merzoo.faces.detect import Box, FaceDetector
 from merzoo.faces.spot import Candidate, spot
@@ -10,9 +10,9 @@ from merzoo.faces.track import FaceTrack, track_faces
 from merzoo.faces.video import FrameSource, open_source
 
 __all__ = [
+    "Aligner",
     "Box",
     "Candidate",
-    "EyesAligner",
     "FaceDetector",
     "FaceEvent",
     "FaceResult",

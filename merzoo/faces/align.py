@@ -18,8 +18,11 @@ WINDOW = 4  # frames to each side whose eye positions are pooled by their median
 MOST_SAMPLES = 16  # samples per output px and axis when a large face is shrunk
 
 
-class EyesAligner:
-    """Similarity that puts the eye centres in place; pooled by the median over 9 frames, and from the box where no eyes are found."""
+class Aligner:
+    """Similarity that puts the eye centres in place; pooled by the median over 9 frames, and from the box where no eyes are found.
+
+    Other aligners are subclasses, registered by their name.
+    """
 
     name = "eyes"
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from merzoo.errors import MediaError, MerzooWarning, UsageError
-from merzoo.faces.align import SIDE, EyesAligner, crop
+from merzoo.faces.align import SIDE, Aligner, crop
 from merzoo.faces.detect import as_grey
 from merzoo.faces.motion import SIZE, drift
-from merzoo.faces.spot import Aligner, Candidate, spot
+from merzoo.faces.spot import Candidate, spot
 from merzoo.faces.track import FaceTrack, track_faces
 from merzoo.faces.video import FrameSource, open_source
 from merzoo.interval import Interval
@@ -77,7 +77,7 @@ def face_clips(
     if face == "none":
         tracks, aligner = [_whole_frame(opened)], aligner or _Whole()
     else:
-        tracks, aligner = track_faces(opened), aligner or EyesAligner()
+        tracks, aligner = track_faces(opened), aligner or Aligner()
     if face == "largest" and len(tracks) > 1:
         text = f"{opened.name}: {len(tracks)} faces found, the largest is taken; use --face all for one prediction each"
         warnings.warn(text, MerzooWarning, stacklevel=2)
@@ -133,8 +133,10 @@ def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     return second @ np.vstack([first, [0.0, 0.0, 1.0]])
 
 
-class _Whole:
+class _Whole(Aligner):
     """Frames that are aligned crops: their middle square becomes the canonical frame."""
+
+    name = "none"
 
     def transform(self, track: FaceTrack, frame_index: int) -> np.ndarray:
         x, y, side, _ = track.boxes[frame_index].tolist()

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from merzoo.faces.align import crop
+from merzoo.faces.align import Aligner, crop
 from merzoo.faces.detect import as_grey
 from merzoo.faces.motion import SIZE, between
 from merzoo.faces.track import FaceTrack
@@ -29,13 +28,6 @@ FASTER = 3.0  # a movement this many times as fast as the one it follows is an e
 FLOOR = 0.35  # px of the 128 px crop: slower, or smaller, is not told from noise and compression
 RETURNED = 0.3  # share of the apex's displacement below which the face is back
 STARTED = 0.1  # share of the apex's displacement above which the movement has begun
-
-
-class Aligner(Protocol):
-    """What `merzoo.faces` needs of an aligner, registered by its name."""
-
-    def transform(self, track: FaceTrack, frame_index: int) -> np.ndarray:
-        """2 x 3 map from px of the frame to canonical px, for holding from `frame_index` on."""
 
 
 @dataclass(frozen=True)
