@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -110,12 +111,18 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
     """Write weights with their card in the header, whole or not at all; returns the sha256."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    scratch = path.with_name(f".{path.name}.part")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    save_file(plain, scratch, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)})
-    scratch.replace(path)
+    try:
+        save_file(plain, scratch, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)})
+        scratch.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"weights {path} cannot be written ({error}); free space or choose another folder") from error
+    finally:
+        scratch.unlink(missing_ok=True)
     return digest(path)
 
 

@@ -1,0 +1,212 @@
+"""Scoring a model under a protocol: every fold trained from scratch without its test subjects, one process or several, resumable at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from merzoo.data.clips import ClipData
+from merzoo.data.sources import open_clips
+from merzoo.errors import LeakageError, RunError, UnknownNameError, UsageError
+from merzoo.evaluation.folds import Plan, Start, run_fold, run_scope
+from merzoo.evaluation.protocols import Fold, Protocol, protocol_by_name
+from merzoo.evaluation.runs import RunFolder, environment, write_result
+from merzoo.recognizer import assemble
+from merzoo.registry import registry
+from merzoo.specs import ModelSpec
+from merzoo.training.engine import Machine
+
+Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
+
+
+def evaluate(
+    model: str | ModelSpec,
+    data: str = "synthetic",
+    protocol: str = "loso",
+    *,
+    out: str | Path,
+    preset: str = "full",
+    seeds: int | Sequence[int] = 1,
+    weights: str | None = None,
+    resume: bool = False,
+    jobs: int = 1,
+    device: str = "auto",
+    precision: str = "auto",
+    only: Sequence[str] = (),
+    report: Report | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> dict[str, Any]:
+    """Train and test every fold of the protocol under every seed, into the run folder `out`; returns the result (see `merzoo.evaluation.runs.result`).
+
+    model: a registered name, or a specification of registered parts. data: NAME or NAME:PART. seeds: how many (0, 1, …) or which. weights: what each fold
+    starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared. only: fold ids, to run
+    those alone. Raises any `MerzooError`, before the first fold wherever it can be known by then.
+    """
+    say = report or (lambda text, done, total: None)
+    spec = registry().model(model) if isinstance(model, str) else model
+    chosen = [*range(seeds)] if isinstance(seeds, int) else [*seeds]
+    if not chosen or jobs < 1:
+        raise UsageError(f"seeds and jobs must be at least 1, not {len(chosen)} and {jobs}")
+    make_protocol = protocol_by_name(protocol)
+    start = _start(spec, weights)
+    machine = Machine.of(device, precision, _threads(Path(out), jobs, resume))
+    clips, provides = open_clips(data, spec.preset(preset).preprocessing, progress=lambda done, total: say("clip store", done, total))
+    network = assemble(spec, preset, clips.labels, data_provides=provides)
+    folds = make_protocol(clips.table)
+    _refuse_overlap(folds, start)
+    parameters = sum(value.numel() for value in network.saved().values())
+    run = RunFolder.create(out, _facts(spec, preset, data, clips, folds, chosen, machine, start, parameters), resume=resume)
+    unknown = [name for name in only if name not in folds.by_id]
+    if unknown:
+        raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
+    tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
+    plan = Plan(spec, preset, data, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds)
+    todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
+    with _workers(plan, clips, jobs) as submit:
+        _run(run, folds, todo, submit, jobs, say)
+    result = write_result(run)
+    if result["complete"]:
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    return result
+
+
+@dataclass(frozen=True)
+class _NamedStart:
+    start: Start
+    tag: str = ""
+    sha256: str = ""
+    subjects: frozenset[str] = frozenset()
+
+
+def _start(spec: ModelSpec, weights: str | None) -> _NamedStart:
+    if weights is None:
+        return _NamedStart(Start())
+    from merzoo.weights import open_weights
+
+    found, tensors = open_weights(spec, weights)
+    subjects = frozenset(found.trained_on.get("subjects", ()))
+    if not subjects:
+        raise UsageError(f"weights '{found.tag}' do not say whom they were trained on, so overlap with the test cannot be excluded; start from scratch")
+    return _NamedStart(Start(tensors, found.labels, found.tag), found.tag, found.sha256, subjects)
+
+
+def _refuse_overlap(folds: Protocol, start: _NamedStart) -> None:
+    met = start.subjects & {subject for fold in folds.folds for subject in fold.test_subjects}
+    if met:
+        raise LeakageError(f"weights '{start.tag}'", met)
+
+
+def _threads(out: Path, jobs: int, resume: bool) -> int:
+    """Threads a process: those of the run that is continued, since the bits depend on them; else the cores shared among the jobs."""
+    if resume and (out / "run.json").is_file():
+        with contextlib.suppress(RunError, KeyError, TypeError, ValueError):
+            return int(RunFolder.open(out).facts["environment"]["threads"])
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
+def _facts(
+    spec: ModelSpec, preset: str, data: str, clips: ClipData, folds: Protocol, seeds: Sequence[int], machine: Machine, start: _NamedStart, parameters: int
+) -> dict[str, Any]:
+    dataset = clips.dataset
+    device = torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu"
+    return {
+        "kind": "evaluation",
+        "model": spec.name,
+        "preset": preset,
+        "parts": {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy},
+        "weights": {"tag": start.tag, "sha256": start.sha256} if start.tag else None,
+        "data": {
+            "name": dataset.name,
+            "part": dataset.part,
+            "manifest_hash": dataset.manifest_hash,
+            "samples": int((clips.table["kind"] == "micro").sum()),
+            "subjects": int(clips.table.loc[clips.table["kind"] == "micro", "subject"].nunique()),
+        },
+        "protocol": folds.to_json(),
+        "labels": list(clips.labels),
+        "seeds": list(seeds),
+        "precision": machine.precision,
+        "parameters": parameters,
+        "environment": environment(device, machine.threads),
+    }
+
+
+Submit = Callable[..., "Future[Any]"]
+
+
+def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], submit: Submit, jobs: int, say: Report) -> None:
+    """Run what is missing: for each seed its run-scope stages, then its folds; each fold is written the moment it is done."""
+    total = len(run.seeds) * len(folds.folds)
+    say("folds", total - len(todo), total)
+    ready: deque[tuple[int, Fold | None]] = deque((seed, None) for seed in dict.fromkeys(seed for seed, _ in todo))
+    running: dict[Future[Any], tuple[int, Fold | None]] = {}
+    shared: dict[int, list[dict[str, Any]]] = {}
+    left = len(todo)
+    while ready or running:
+        while ready and len(running) < jobs:
+            seed, fold = ready.popleft()
+            future = submit(run_scope, folds.folds, seed) if fold is None else submit(run_fold, fold, seed, shared[seed])
+            running[future] = (seed, fold)
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            seed, fold = running.pop(future)
+            if fold is None:
+                shared[seed] = future.result()
+                ready.extend((s, f) for s, f in todo if s == seed)
+            else:
+                run.write_fold(seed, fold.fold_id, future.result())
+                left -= 1
+                say("folds", total - left, total)
+
+
+@contextlib.contextmanager
+def _workers(plan: Plan, clips: ClipData, jobs: int) -> Iterator[Submit]:
+    """Something that runs `function(plan, clips, *args)`: here and now for one job, else in processes that open the clips themselves."""
+    if jobs == 1:
+
+        def here(function: Callable[..., Any], *args: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_result(function(plan, clips, *args))
+            return future
+
+        yield here
+        return
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(plan, os.getpid()))
+    try:
+        yield lambda function, *args: pool.submit(_in_worker, function, args)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: tuple[Plan, ClipData] | None = None
+
+
+def _start_worker(plan: Plan, parent: int) -> None:
+    """In a new process: open the clips once (their store is there already), and end when the parent is gone, however it went."""
+    global _worker
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    torch.set_num_threads(plan.machine.threads)
+    clips, _ = open_clips(plan.data, plan.spec.preset(plan.preset).preprocessing)
+    _worker = (plan, clips)
+
+
+def _in_worker(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    assert _worker is not None  # the initializer ran
+    return function(*_worker, *args)

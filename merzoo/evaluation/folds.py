@@ -1,0 +1,142 @@
+"""One fold: train without its test subjects, predict their clips. Made so that it runs alone, in any process, with the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from merzoo.data.clips import ClipData, Clips
+from merzoo.errors import LeakageError
+from merzoo.evaluation.protocols import Fold
+from merzoo.recognizer import Recognizer, assemble
+from merzoo.specs import ModelSpec
+from merzoo.training import checkpoint
+from merzoo.training.batches import test_batches
+from merzoo.training.data import TrainingData
+from merzoo.training.engine import Machine, Progress, run_stages, state_hash
+from merzoo.training.seeds import derive
+from merzoo.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class Start:
+    """What training starts from: random weights (tensors None), or named ones."""
+
+    tensors: Mapping[str, torch.Tensor] | None = None
+    labels: tuple[str, ...] = ()
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a fold needs to know besides itself. It can be sent to another process; the clips are opened there."""
+
+    spec: ModelSpec
+    preset: str
+    data: str  # NAME or NAME:PART
+    labels: tuple[str, ...]
+    run_test_subjects: frozenset[str]  # everybody who is tested in some fold
+    machine: Machine
+    folder: Path  # checkpoints go below it
+    start: Start = field(default_factory=Start)
+    checkpoint_seconds: float = 30.0
+
+
+def prepare(plan: Plan, data: ClipData, test_subjects: Sequence[str], init_seed: int) -> tuple[Recognizer, list[Stage]]:
+    """A fresh recogniser and the stages that its strategy wants without these test subjects."""
+    torch.manual_seed(init_seed)
+    recognizer = assemble(plan.spec, plan.preset, plan.labels)
+    if plan.start.tensors is not None:
+        begin_from(recognizer, plan.start)
+    known = TrainingData.without(data, test_subjects, recognizer.train_views, plan.run_test_subjects)
+    return recognizer, list(recognizer.strategy.stages(recognizer, known))
+
+
+def begin_from(recognizer: Recognizer, start: Start) -> None:
+    """Put named weights in: all of them where the labels agree, else the backbone alone (the head stays random)."""
+    from merzoo.weights import differences
+
+    tensors, wanted = dict(start.tensors or {}), recognizer.saved()
+    if start.labels != recognizer.labels:
+        tensors, wanted = ({k: v for k, v in d.items() if k.startswith("backbone.")} for d in (tensors, wanted))
+    differences(wanted, tensors, f"{recognizer.spec.name}@{start.tag}")
+    recognizer.load_state_dict(tensors, strict=False)
+
+
+def run_scope(plan: Plan, data: ClipData, folds: Sequence[Fold], seed: int, progress: Progress | None = None) -> list[dict[str, Any]]:
+    """The stages that serve all folds of a seed, run once; their weights are kept in the run folder. Returns their logs ([] where there are none)."""
+    recognizer, stages = prepare(plan, data, folds[0].test_subjects, derive(seed, "init"))
+    shared = [stage for stage in stages if stage.scope == "run"]
+    if shared != stages[: len(shared)]:
+        raise LeakageError(f"strategy '{plan.spec.strategy}' puts a run-scope stage after a fold-scope one, which has seen this fold's clips", ())
+    if not shared:
+        return []
+    logs = run_stages(
+        recognizer,
+        shared,
+        seed=derive(seed, "run"),
+        machine=plan.machine,
+        test_subjects=plan.run_test_subjects,
+        checkpoints=shared_path(plan, seed),
+        every_seconds=plan.checkpoint_seconds,
+        progress=progress,
+    )
+    return [log.summary() for log in logs]
+
+
+def shared_path(plan: Plan, seed: int) -> Path:
+    """Where the weights after the run-scope stages of a seed lie."""
+    return plan.folder / "checkpoints" / str(seed) / "run.safetensors"
+
+
+def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence[dict[str, Any]] = (), progress: Progress | None = None) -> dict[str, Any]:
+    """Train and test one fold; returns its record for the run folder. The bits depend on the plan, the fold and the seed alone.
+
+    Raises `LeakageError` where a stage draws from a test subject.
+    """
+    fold_seed = derive(seed, fold.fold_id)
+    recognizer, stages = prepare(plan, data, fold.test_subjects, derive(fold_seed, "init"))
+    own = [stage for stage in stages if stage.scope == "fold"]
+    if shared:
+        checkpoint.restore(shared_path(plan, seed), recognizer)
+    path = plan.folder / "checkpoints" / str(seed) / f"{fold.fold_id}.safetensors"
+    logs = run_stages(
+        recognizer,
+        own,
+        seed=fold_seed,
+        machine=plan.machine,
+        test_subjects=fold.test_subjects,
+        checkpoints=path,
+        every_seconds=plan.checkpoint_seconds,
+        progress=progress,
+    )
+    micro = Clips(data, "micro")
+    wanted = frozenset(fold.test_ids)
+    tested = micro.where([sample in wanted for sample in micro.sample_ids])  # type: ignore[arg-type]
+    record = {
+        "test_subjects": list(fold.test_subjects),
+        "stages": [*shared, *(log.summary() for log in logs)],
+        "state_sha256": state_hash(recognizer),
+        "predictions": predict_clips(recognizer, tested, plan.machine),
+    }
+    path.unlink(missing_ok=True)
+    return record
+
+
+def predict_clips(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> list[dict[str, Any]]:
+    """Per-sample predictions in fp32: sample_id, subject, label and probabilities in the order of the recogniser's labels."""
+    recognizer.eval()
+    labels, subjects, ids = clips.labels, clips.subject_of, clips.sample_ids
+    rows = []
+    with torch.inference_mode():
+        for at, looks in test_batches(clips, recognizer.backbone.inputs, recognizer.test_views, batch_size, torch.device(machine.device)):
+            for i, probabilities in zip(at.tolist(), recognizer.probabilities(looks).double().cpu().tolist(), strict=True):
+                label = clips.data.labels[labels[i]]
+                rows.append({"sample_id": ids[i], "subject": str(subjects[i]), "label": label, "probabilities": probabilities})
+    return rows
+
+

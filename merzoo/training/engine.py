@@ -1,0 +1,240 @@
+"""The engine: runs stages. It owns the loop, so every strategy gets seeding, mixed precision, checkpoints inside a stage, resume and progress."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from merzoo.errors import TrainingError, UsageError
+from merzoo.recognizer import Recognizer
+from merzoo.training import checkpoint
+from merzoo.training.seeds import derive
+from merzoo.training.stages import FitStage, GradientStage, Stage
+
+Progress = Callable[[str, int, int, dict[str, float]], None]  # stage, step, steps in all, last logs
+LOG_EVERY = 10  # steps
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how to compute. precision: "fp32", or "bf16" for autocast; threads: of torch on the CPU, part of what makes a run repeat bit for bit."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 1
+
+    @classmethod
+    def of(cls, device: str = "auto", precision: str = "auto", threads: int = 0) -> Machine:
+        """This machine: "auto" takes a GPU where there is one, and bf16 where the hardware multiplies it. Raises `UsageError` for a device that is not there."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch sees no GPU here; use --device cpu")
+        if precision == "auto":
+            fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_avx512_bf16_supported()
+            precision = "bf16" if fast else "fp32"
+        if precision not in ("fp32", "bf16"):
+            raise UsageError(f"precision '{precision}' is neither fp32, bf16 nor auto")
+        return cls(device, precision, threads or torch.get_num_threads())
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of a forward pass in training."""
+        return torch.autocast(self.device.split(":")[0], torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+@dataclass
+class StageLog:
+    """What a stage did: steps, seconds, training subjects, and (step, losses) rows on the way."""
+
+    name: str
+    scope: str
+    subjects: list[str]
+    steps: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """The log without its rows; `loss` is the mean over the last tenth of them."""
+        facts = asdict(self)
+        last = [row["loss"] for row in facts.pop("rows") if "loss" in row]
+        tail = last[-max(1, len(last) // 10) :]
+        return {**facts, "loss": sum(tail) / len(tail) if tail else None}
+
+
+def run_stages(
+    recognizer: Recognizer,
+    stages: Sequence[Stage],
+    *,
+    seed: int,
+    machine: Machine,
+    test_subjects: Collection[str] = (),
+    checkpoints: Path | None = None,
+    every_seconds: float = 30.0,
+    progress: Progress | None = None,
+) -> list[StageLog]:
+    """Run the stages in order on the machine; the recogniser ends in eval mode with the last step's weights.
+
+    seed: with the stage's name and the step it decides every draw. test_subjects: nobody a stage draws from may be among them (`LeakageError`).
+    checkpoints: a file that is rewritten every `every_seconds` inside a stage and after each; where it exists, the run goes on from it and ends
+    in the same bits as one that was never stopped. Raises `TrainingError` where a loss is not finite.
+    """
+    for stage in stages:
+        for clips in stage.clips:
+            clips.check(test_subjects, f"stage '{stage.name}'")
+    torch.set_num_threads(machine.threads)
+    recognizer.to(machine.device, memory_format=torch.channels_last)
+    logs, resumed = _resume(recognizer, checkpoints)
+    for stage in stages[len(logs) :]:
+        log = StageLog(stage.name, stage.scope, sorted(set().union(*(c.subjects for c in stage.clips))))
+        stage_seed = derive(seed, stage.name)
+        if resumed is None and stage.reset:
+            reset(recognizer, stage.reset, derive(stage_seed, "reset"))
+        started = time.perf_counter()
+        if isinstance(stage, FitStage):
+            torch.manual_seed(stage_seed)
+            recognizer.eval()
+            stage.fit(recognizer, stage.train)
+        else:
+            saver = _Saver(checkpoints, every_seconds, logs)
+            _descend(recognizer, stage, stage_seed, machine, log, resumed, saver, progress)
+        log.seconds += time.perf_counter() - started
+        logs.append(log)
+        resumed = None
+        if checkpoints is not None:
+            checkpoint.save(checkpoints, recognizer, None, {"finished": [asdict(x) for x in logs]})
+    recognizer.requires_grad_(True)
+    recognizer.eval()
+    return logs
+
+
+@dataclass
+class _Resumed:
+    log: StageLog
+    step: int
+    optimizer: dict[str, Tensor]
+
+
+def _resume(recognizer: Recognizer, path: Path | None) -> tuple[list[StageLog], _Resumed | None]:
+    if path is None or not path.is_file():
+        return [], None
+    position, optimizer = checkpoint.restore(path, recognizer)
+    logs = [StageLog(**x) for x in position["finished"]]
+    inside = position.get("inside")
+    return logs, _Resumed(StageLog(**inside["log"]), inside["step"], optimizer) if inside else None
+
+
+@dataclass
+class _Saver:
+    path: Path | None
+    every: float
+    finished: list[StageLog]
+    last: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, recognizer: Recognizer, optimizer: torch.optim.Optimizer, log: StageLog, step: int) -> None:
+        now = time.perf_counter()
+        if self.path is not None and now - self.last >= self.every:
+            inside = {"log": asdict(log), "step": step}
+            checkpoint.save(self.path, recognizer, optimizer, {"finished": [asdict(x) for x in self.finished], "inside": inside})
+            self.last = time.perf_counter()
+
+
+def _descend(
+    recognizer: Recognizer,
+    stage: GradientStage,
+    seed: int,
+    machine: Machine,
+    log: StageLog,
+    resumed: _Resumed | None,
+    saver: _Saver,
+    progress: Progress | None,
+) -> None:
+    """Gradient descent from the first step, or from where a checkpoint stands."""
+    optimizer, first = _optimizer(recognizer, stage), 0
+    if resumed is not None:
+        checkpoint.restore_optimizer(optimizer, resumed.optimizer)
+        first, log.rows = resumed.step, resumed.log.rows
+    base = [group["lr"] for group in optimizer.param_groups]
+    total, per_epoch, device = stage.total_steps(), stage.batches.steps_per_epoch(), torch.device(machine.device)
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    for step in range(first, total):
+        # Every step seeds all randomness anew from its number, so that a resumed stage draws what the uninterrupted one would have drawn.
+        torch.manual_seed(derive(seed, "step", step))
+        batch = stage.batches.draw(seed, step, device)
+        factor = stage.schedule.factor(step, total, per_epoch)
+        for group, lr in zip(optimizer.param_groups, base, strict=True):
+            group["lr"] = lr * factor
+        with machine.autocast():
+            loss, extra = stage.loss(recognizer, batch, torch.Generator().manual_seed(derive(seed, "loss", step)))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if stage.clip_norm is not None:
+            nn.utils.clip_grad_norm_(trained, stage.clip_norm)
+        optimizer.step()
+        if step % LOG_EVERY == 0 or step == total - 1:
+            _note(stage, step, total, loss, extra, log, progress)
+        saver(recognizer, optimizer, log, step + 1)
+    log.steps = total
+
+
+def _note(stage: GradientStage, step: int, total: int, loss: Tensor, extra: dict[str, Tensor], log: StageLog, progress: Progress | None) -> None:
+    """Read the losses (the only place where a GPU is waited for), stop on one that is not finite, and tell the progress bar."""
+    values = {"loss": float(loss), **{name: float(value) for name, value in extra.items()}}
+    if not torch.isfinite(loss):
+        raise TrainingError(f"stage '{stage.name}', step {step} of {total}: the loss is {values['loss']}; lower the learning rate or use --precision fp32")
+    log.rows.append({"step": step, **values})
+    if progress is not None:
+        progress(stage.name, step + 1, total, values)
+
+
+def _optimizer(recognizer: Recognizer, stage: GradientStage) -> torch.optim.Optimizer:
+    """AdamW over the stage's groups; everything else is frozen, and modules without a trained parameter go to eval mode."""
+    recognizer.requires_grad_(False)
+    groups, taken = [], set()
+    for group in stage.groups:
+        mine = [p for path in group.paths for p in recognizer.get_submodule(path).parameters() if p not in taken]
+        taken.update(mine)
+        if mine:
+            groups.append({"params": mine, "lr": group.lr, "weight_decay": group.weight_decay})
+    if not groups:
+        raise TrainingError(f"stage '{stage.name}' trains nothing: no parameters below {[p for g in stage.groups for p in g.paths]}; use a strategy that fits")
+    for parameter in taken:
+        parameter.requires_grad_(True)
+    recognizer.train()
+    for module in recognizer.modules():
+        own = list(module.parameters())
+        if own and not any(p.requires_grad for p in own):
+            module.eval()
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def reset(recognizer: Recognizer, paths: Iterable[str], seed: int) -> None:
+    """Draw the parameters below these module paths anew. A module with a `reset_parameters` of its own answers for all below it."""
+    torch.manual_seed(seed)
+
+    def draw(module: nn.Module) -> None:
+        if callable(getattr(module, "reset_parameters", None)):
+            module.reset_parameters()  # type: ignore[operator]
+            return
+        for child in module.children():
+            draw(child)
+
+    with torch.no_grad():
+        for path in paths:
+            draw(recognizer.get_submodule(path))
+
+
+def state_hash(recognizer: Recognizer) -> str:
+    """sha256 over the names and bytes of all weights that `Recognizer.saved` keeps."""
+    digest = hashlib.sha256()
+    for name, value in sorted(recognizer.saved().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
