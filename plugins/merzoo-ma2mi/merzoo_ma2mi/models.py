@@ -1,0 +1,88 @@
+"""The models of this plugin: MIACNet pre-trained by MA2MI, and the same network from scratch. Which number is whose: see the README's fidelity table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from merzoo.specs import ModelSpec, Paper, Preprocessing, Preset, WeightsSpec
+
+PAPER = Paper(
+    title="From Macro to Micro: Boosting micro-expression recognition via pre-training on macro-expression videos",
+    authors="Hanting Li, Hongjing Niu, Feng Zhao",
+    year=2024,
+    arxiv="2405.16451",
+)  # its tables of results were not available to us, so nothing is reported
+
+# 224 px crops out of 256: MMNet pads before it crops, the zoo stores a margin.
+FULL_CROP, FULL_SIZE = Preprocessing(size=256), 224
+SMALL_CROP, SMALL_SIZE = Preprocessing(size=128), 112
+
+FULL_NETWORK = {"size": FULL_SIZE}
+SMALL_NETWORK = {
+    "size": SMALL_SIZE,
+    "stem": [[24, 2]],
+    "blocks": [[32, 2], [64, 2], [96, 1]],
+    "depth": 1,
+    "heads": 2,
+    "mlp_ratio": 2.0,
+    "position_grid": 7,
+    "normalise": "symmetric",
+    "action_scale": 4.0,
+}
+SMALL_HEAD = {"init_std": 0.005}
+
+# MMNet's: one geometry for both frames; the onset may be read up to 0.15/4 of the rise late, the apex as much early.
+MMNET_AUGMENTATION = {"flip": 0.5, "turn": 3.0}
+MMNET_JITTER = {"start": (0.0, 0.15 / 4), "peak": (-0.15 / 4, 0.0), "variants": 4}
+MMNET_RECIPE = {
+    "epochs": 74,
+    "batch_size": 32,
+    "lr": 8e-4,
+    "weight_decay": 0.6,
+    "augmentation": MMNET_AUGMENTATION,
+    "jitter": MMNET_JITTER,
+    "schedule": {"kind": "exponential", "warmup": 0.0, "decay": 0.987, "decay_epochs": 50},
+}
+FULL_FINE_TUNING = {"augmentation": MMNET_AUGMENTATION, "jitter": MMNET_JITTER}
+SMALL_FINE_TUNING = {"epochs": 40, "batch_size": 32, "lr": 1.5e-3, "weight_decay": 0.05, "label_smoothing": 0.1}
+
+
+def embedded(model: str) -> tuple[WeightsSpec, ...]:
+    """The weights that came with this package, from their cards `weights/MODEL-PRESET.json`; the small ones, the default, first."""
+    cards = (Path(__file__).parent / "weights" / f"{model}-{preset}.json" for preset in ("small", "full"))
+    return tuple(WeightsSpec.from_json(card) for card in cards if card.is_file())
+
+
+def miacnet_ma2mi() -> ModelSpec:
+    """MIACNet, pre-trained on macro-expression videos."""
+    return ModelSpec(
+        name="miacnet-ma2mi",
+        summary="MIACNet pre-trained on macro-expression videos by rebuilding near-future frames (MA2MI)",
+        backbone="miacnet",
+        head="flatten",
+        auxiliary=("future-frame",),
+        strategy="ma2mi",
+        presets={
+            "full": Preset(backbone=FULL_NETWORK, strategy={"fine_tuning": FULL_FINE_TUNING}, preprocessing=FULL_CROP),
+            "small": Preset(backbone=SMALL_NETWORK, head=SMALL_HEAD, preprocessing=SMALL_CROP),
+        },
+        weights=embedded("miacnet-ma2mi"),
+        paper=PAPER,
+    )
+
+
+def miacnet() -> ModelSpec:
+    """The same network from scratch, by MMNet's recipe."""
+    return ModelSpec(
+        name="miacnet",
+        summary="MIACNet from scratch: action and position branches on onset and apex",
+        backbone="miacnet",
+        head="flatten",
+        strategy="supervised",
+        presets={
+            "full": Preset(backbone=FULL_NETWORK, strategy=MMNET_RECIPE, preprocessing=FULL_CROP),
+            "small": Preset(backbone=SMALL_NETWORK, head=SMALL_HEAD, strategy=SMALL_FINE_TUNING, preprocessing=SMALL_CROP),
+        },
+        weights=embedded("miacnet"),
+        paper=PAPER,
+    )
