@@ -89,6 +89,8 @@ def _model(facts: dict[str, Any]) -> Iterator[str]:
     for side in ("train", "test"):
         for name, views in facts["views"][side].items():
             yield f"  {side} view      {name}: " + ", ".join(view["kind"] + _options(view["options"]) for view in views)
+    if not any(facts["views"][side] for side in ("train", "test")):
+        yield "  views       the backbone's own"
     for name, preset in facts["presets"].items():
         sizes = preset["preprocessing"]
         yield f"  preset      {name}: {sizes['size']} px, aligned by {sizes['aligner']}" + _preset(preset)

@@ -1,0 +1,63 @@
+"""Third-party distributions made on the spot, as an installer leaves them, and a process that sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+class Site:
+    """A folder on the path of a fresh Python process, like site-packages."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def distribution(self, name: str, module: str = "", source: str = "", point: str = "", entry_points: str | None = None) -> None:
+        """Install a distribution: its module and its .dist-info; `point` is the name of its entry point (by default the distribution's)."""
+        module = module or name.replace("-", "_")
+        (self.root / f"{module}.py").write_text(source, encoding="utf-8")
+        info = self.root / f"{name.replace('-', '_')}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", encoding="utf-8")
+        text = f"[merzoo]\n{point or name} = {module}\n" if entry_points is None else entry_points
+        (info / "entry_points.txt").write_text(text, encoding="utf-8")
+
+    def python(self, code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Python code in a process that sees this folder."""
+        return self._run([sys.executable, "-c", code, *arguments], environment)
+
+    def merzoo(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line in a process that sees this folder."""
+        return self._run([sys.executable, "-m", "merzoo", *arguments], environment)
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("MERZOO_")}
+        return subprocess.run(
+            command, env={**kept, "PYTHONPATH": str(self.root), **environment}, capture_output=True, text=True, cwd=self.root, timeout=120, check=False
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """An empty `Site`."""
+    root = tmp_path / "site"
+    root.mkdir()
+    return Site(root)
+
+
+@pytest.fixture
+def one_line() -> Callable[[subprocess.CompletedProcess[str]], str]:
+    """Check that a command failed as it should: one line on stderr, exit code 2, nothing on stdout; gives the line."""
+
+    def check(done: subprocess.CompletedProcess[str]) -> str:
+        lines = done.stderr.splitlines()
+        assert (done.returncode, done.stdout, len(lines)) == (2, "", 1), done
+        assert lines[0].startswith("merzoo: ")
+        return lines[0]
+
+    return check

@@ -1,0 +1,254 @@
+"""Plugins as strangers ship them: distributions on the path of a fresh process, some of them broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from merzoo.errors import MerzooWarning
+from merzoo.plugins import Found, load_registry
+
+GOOD = """
+from merzoo.specs import ModelSpec
+
+def merzoo_register(register):
+    register.backbone("{name}-net", "math:sqrt", provides=("pooled",), summary="a net")
+    register.model(ModelSpec("{name}-model", "a model", backbone="{name}-net"))
+"""
+
+
+def good(name):
+    return GOOD.replace("{name}", name)
+
+
+def records(site, **environment):
+    done = site.merzoo("plugins", "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    return {record["name"]: record for record in json.loads(done.stdout)}, done.stderr.splitlines()
+
+
+def models(site, **environment):
+    done = site.merzoo("list", "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    return [row["name"] for row in json.loads(done.stdout)]
+
+
+def test_a_plugin_registers(site):
+    site.distribution("merzoo-pear", source=good("pear"), point="pear")
+    found, warned = records(site)
+    assert warned == []
+    pear = found["pear"]
+    assert (pear["distribution"], pear["version"], pear["status"], pear["error"]) == ("merzoo-pear", "1.2", "ok", "")
+    assert pear["registers"] == {"backbone": ["pear-net"], "model": ["pear-model"]}
+    assert pear["load_ms"] > 0
+    assert set(pear) == {"name", "distribution", "version", "status", "error", "registers", "load_ms"}
+    assert "pear-model" in models(site)
+
+
+def test_the_built_in_plugin_comes_first_through_the_same_hook(site):
+    found, _ = records(site)
+    assert next(iter(found)) == "merzoo-builtin"
+    assert found["merzoo-builtin"]["distribution"] == "merzoo"
+    assert "linear" in found["merzoo-builtin"]["registers"]["head"]
+
+
+def test_a_plugin_that_raises_on_import_costs_one_warning(site):
+    site.distribution("broken", source="import no_such_module_anywhere")
+    site.distribution("pear", source=good("pear"))
+    found, warned = records(site)
+    assert found["broken"]["status"] == "failed"
+    assert found["broken"]["error"] == "ModuleNotFoundError: No module named 'no_such_module_anywhere'"
+    assert found["pear"]["status"] == "ok"
+    (line,) = warned
+    assert line.startswith("merzoo: warning: plugin broken failed: ModuleNotFoundError") and line.endswith("see 'merzoo plugins'")
+    assert "pear-model" in models(site)
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("import sys\nsys.exit(0)", "SystemExit: 0"),
+        ("def merzoo_register(:\n", "SyntaxError"),
+        ("class E(Exception):\n    def __str__(self): raise ValueError\nraise E", "exception str"),
+        ("raise RuntimeError('\\x1b[2J' + 'x' * 10_000)", r"RuntimeError: \x1b[2Jxxx"),
+        ("def merzoo_register(registre): pass", "registre"),
+        ("import merzoo\nmerzoo.list_models()", "while plugins are loading"),
+    ],
+)
+def test_however_it_fails_the_others_work(site, source, error):
+    site.distribution("broken", source=source)
+    site.distribution("pear", source=good("pear"))
+    found, warned = records(site)
+    assert found["broken"]["status"] == "failed" and error in found["broken"]["error"]
+    assert len(found["broken"]["error"]) <= 300 and found["broken"]["error"].isprintable()
+    assert found["pear"]["status"] == "ok" and len(warned) == 1
+
+
+def test_a_hook_that_raises_half_way_leaves_nothing(site):
+    site.distribution("half", source=good("half") + "    raise KeyError('late')\n")
+    found, _ = records(site)
+    assert (found["half"]["status"], found["half"]["error"], found["half"]["registers"]) == ("failed", "KeyError: 'late'", {})
+    assert "half-model" not in models(site)
+    assert site.merzoo("info", "half-net").returncode == 2
+
+
+@pytest.mark.parametrize("marker", ["", "@hookimpl\n"])
+def test_a_misspelled_hook_is_said(site, marker):
+    source = f"from merzoo.hookspecs import hookimpl\n{marker}def merzoo_regster(register):\n    pass\n"
+    site.distribution("typo", source=source)
+    found, (line,) = records(site)
+    assert found["typo"]["status"] == "warning"
+    assert "merzoo_regster is not a hook" in found["typo"]["error"] and "merzoo_register(register)" in line
+
+
+def test_a_misspelled_hook_of_an_object_is_said_and_its_good_hook_counts(site):
+    source = good("pear").replace("def merzoo_register(register)", "def real(register)") + (
+        "class Plugin:\n    def merzoo_register(self, register):\n        real(register)\n    def merzoo_models(self):\n        pass\nplugin = Plugin()\n"
+    )
+    site.distribution("pear", source=source, entry_points="[merzoo]\npear = pear:plugin\n")
+    found, _ = records(site)
+    assert found["pear"]["status"] == "warning" and "merzoo_models is not a hook" in found["pear"]["error"]
+    assert "pear-model" in models(site)
+
+
+def test_a_plugin_without_a_hook_is_said(site):
+    site.distribution("silent", source="x = 1")
+    found, _ = records(site)
+    assert found["silent"]["status"] == "warning" and "no function merzoo_register" in found["silent"]["error"]
+
+
+def test_two_plugins_with_one_name_are_an_error_only_when_it_is_asked_for(site, one_line):
+    site.distribution("apple", source=good("fruit"))
+    site.distribution("pear", source=good("fruit"))
+    assert models(site).count("fruit-model") == 2
+    line = one_line(site.merzoo("info", "fruit-net"))
+    assert "apple" in line and "pear" in line and "MERZOO_PLUGINS=-pear" in line
+    assert site.merzoo("info", "fruit-net", MERZOO_PLUGINS="-pear").returncode == 0
+
+
+def test_one_plugin_name_from_two_distributions_names_both(site):
+    site.distribution("apple", source=good("apple"), point="fruit")
+    site.distribution("pear", source=good("pear"), point="fruit")
+    found, warned = records(site)
+    assert found["fruit"]["status"] == "failed" and len(warned) == 1
+    assert "apple" in found["fruit"]["error"] and "pear" in found["fruit"]["error"] and "uninstall" in found["fruit"]["error"]
+    assert not {"apple-model", "pear-model"} & set(models(site))
+
+
+def test_nobody_displaces_the_built_in_plugin(site):
+    site.distribution("impostor", source=good("impostor"), point="merzoo-builtin")
+    done = site.merzoo("plugins", "--json")
+    status = {record["distribution"]: record["status"] for record in json.loads(done.stdout)}
+    assert (status["merzoo"], status["impostor"]) == ("ok", "failed")
+    assert site.merzoo("info", "linear").returncode == 0
+
+
+def test_hostile_names_are_refused_and_never_printed_raw(site):
+    source = good("pear") + "".join(f'    register.head("{name}", "math:sqrt")\n' for name in (r"\x1b[31mred", "[bold]", "../up"))
+    site.distribution("pear", source=source)
+    site.distribution("evil", source=good("evil"), entry_points="[merzoo]\n\x1b[31mevil = evil\n")
+    done = site.merzoo("plugins")
+    assert "\x1b" not in done.stdout + done.stderr and r"\x1b[31mevil" in done.stdout
+    found, _ = records(site)
+    assert found["pear"]["status"] == "warning" and found["pear"]["error"].count("refused") == 3
+    assert "head" not in found["pear"]["registers"] and "pear-model" in models(site)
+    assert found[r"\x1b[31mevil"]["status"] == "failed" and "evil-model" not in models(site)
+
+
+def test_a_hostile_summary_is_escaped(site):
+    site.distribution("pear", source=good("pear").replace("a net", "\\x1b]0;title\\x07\\u202e[red]net"))
+    for arguments in (["list", "--kind", "backbone"], ["info", "pear-net"]):
+        text = site.merzoo(*arguments).stdout
+        assert r"\x1b]0;title\x07\u202e[red]net" in text and "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("choice", "seen"),
+    [
+        ("", {"apple", "pear"}),
+        ("apple", {"apple"}),
+        (" Apple , pear,", {"apple", "pear"}),
+        ("-apple", {"pear"}),
+        ("apple,-apple", set()),
+        ("-merzoo-builtin", {"apple", "pear"}),
+    ],
+)
+def test_allow_and_block_before_loading(site, choice, seen):
+    loud = "import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
+    for name in ("apple", "pear"):
+        site.distribution(name, source=loud + good(name))
+    found, _ = records(site, MERZOO_PLUGINS=choice)
+    assert {name for name in ("apple", "pear") if found[name]["status"] == "ok"} == seen
+    assert all(found[name]["status"] == "blocked" for name in {"apple", "pear"} - seen)
+    assert {path.stem for path in site.root.glob("*.ran")} == seen
+    assert found["merzoo-builtin"]["status"] == "ok"
+
+
+def test_an_unknown_name_in_the_variable_is_said(site):
+    _, warned = records(site, MERZOO_PLUGINS="-no-such-plugin")
+    assert any("MERZOO_PLUGINS names 'no-such-plugin'" in line for line in warned)
+
+
+def test_a_damaged_entry_points_file_stops_nobody(site):
+    site.distribution("damaged", source="", entry_points="[merzoo]\nthis line has no equals sign\n")
+    site.distribution("pear", source=good("pear"))
+    found, warned = records(site)
+    assert found["damaged"]["status"] == "failed" and "entry_points.txt" in found["damaged"]["error"]
+    assert found["pear"]["status"] == "ok" and len(warned) == 1
+
+
+def test_what_a_plugin_prints_stays_out_of_json(site):
+    site.distribution("chatty", source="print('hello from chatty')\n" + good("chatty"))
+    found, warned = records(site)
+    assert found["chatty"]["status"] == "ok" and warned == ["hello from chatty"]
+
+
+def test_a_target_that_cannot_be_imported_is_one_clear_error(site):
+    site.distribution("pear", source=good("pear").replace("math:sqrt", "no_such_module:Net"))
+    done = site.python("from merzoo.registry import registry; registry().get('backbone', 'pear-net').load()")
+    assert done.stderr.splitlines()[-1].startswith("merzoo.errors.PluginError: backbone 'pear-net' of plugin pear: no_such_module:Net cannot be loaded")
+
+
+def test_a_deprecated_name_warns_and_forwards(site):
+    site.distribution("pear", source=good("pear") + '    register.deprecated("model", "old-model", "pear-model")\n')
+    done = site.merzoo("info", "old-model", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["name"] == "pear-model"
+    assert done.stderr == "merzoo: warning: model 'old-model' is deprecated by pear; use 'pear-model'\n"
+
+
+def test_a_fresh_registry_from_given_plugins_alone():
+    class Plugin:
+        def merzoo_register(self, register):
+            register.head("mine", "math:sqrt")
+            register.head("mine", "math:sqrt")
+
+    with pytest.warns(MerzooWarning, match="registered twice by the same plugin"):
+        zoo = load_registry([Found("given", "nowhere", "0", Plugin)], choice="")
+    assert [entry.shown for entry in zoo.entries()] == ["mine"]
+
+
+@pytest.mark.slow
+def test_the_plugin_of_the_contributing_guide_works(site, tmp_path):
+    guide = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)```", guide, flags=re.M | re.S))
+    assert set(blocks) == {"pyproject.toml", "merzoo_tiny/__init__.py", "merzoo_tiny/network.py"}
+    for path, text in blocks.items():
+        (tmp_path / "project" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / path).write_text(text, encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(site.root), str(tmp_path / "project")], check=True, timeout=120)
+    found, warned = records(site)
+    assert found["tiny"]["registers"] == {"backbone": ["tiny"], "model": ["tiny"]} and warned == []
+    assert site.merzoo("info", "tiny").returncode == 0
+    done = site.python(
+        "import merzoo, torch\n"
+        "made = merzoo.build('tiny', labels=['calm', 'happy'])\n"
+        "print(tuple(made({'difference': torch.rand(3, 3, 112, 112)}).shape))\n"
+        "print(merzoo.load('tiny', weights=None, labels=['calm', 'happy']).head)"
+    )
+    assert done.returncode == 0 and done.stdout.startswith("(3, 2)"), done.stderr
