@@ -53,7 +53,7 @@ class Registry:
             return claims[0]
         forwards = self._deprecated.get((kind, name), [])
         if not forwards or name in seen:
-            raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list --kind {kind}`)")
+            raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list{'' if kind == 'model' else f' --kind {kind}'}`)")
         if len(forwards) > 1:
             raise CollisionError(f"deprecated {kind}", name, [plugin for _, plugin in forwards])
         new, plugin = forwards[0]
@@ -83,12 +83,16 @@ class Registry:
         return near or [n for n in names if len(folded) > 2 and folded in n][:3]
 
     def entries(self, kind: Kind | str | None = None, pattern: str | None = None) -> list[Entry]:
-        """Entries in order of kind and name; `pattern` takes the wildcards *, ? and [..]. A family is one entry, shown as `prefix/*`."""
+        """Entries in order of kind and name; `pattern` takes the wildcards *, ? and [..].
+
+        A family is one entry, shown as `prefix/*`, and also found by the name of a member.
+        """
         found = [entry for table in (self._claims, self._families) for claims in table.values() for entry in claims]
         if kind is not None:
             found = [entry for entry in found if entry.kind == kind]
         if pattern is not None:
-            found = [entry for entry in found if fnmatch.fnmatchcase(entry.shown, pattern)]
+            inside = pattern.partition("/")[0] if "/" in pattern else None
+            found = [entry for entry in found if fnmatch.fnmatchcase(entry.shown, pattern) or (entry.family and entry.name == inside)]
         return sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.shown, entry.plugin))
 
     def model(self, name: str) -> ModelSpec:

@@ -108,6 +108,7 @@ def test_wildcards(register):
     assert [entry.name for entry in zoo.entries("backbone", "p*-net")] == ["pear-net"]
     assert [entry.name for entry in zoo.entries(None, "[cs]*")] == ["core", "seed"]
     assert zoo.entries("backbone", "P*") == []
+    assert [entry.shown for entry in zoo.entries("backbone", "tree/o*k")] == ["tree/*"]
 
 
 def test_deprecated_names_warn_and_forward_and_never_displace(register):
