@@ -173,6 +173,7 @@ def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
         **kept,
         "schema": SCHEMA,
         "protocol": {"name": run.protocol.name, "hash": run.protocol.hash, "folds": len(run.protocol.folds)},
+        "tested": {"samples": len(set(pool.sample_id.tolist())), "subjects": len(set(pool.subject.tolist()))},
         "truth_sha256": _truth_hash(pool),
         "scores": {name: {"value": e.value, "low": e.low, "high": e.high} for name in METRICS for e in [getattr(intervals, name)]},
         "per_class": {c: _mean_over([s.per_class[c] for s in seeds.values()]) for c in run.labels},

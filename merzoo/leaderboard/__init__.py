@@ -1,0 +1,1 @@
+"""The board: a pure function of a folder of runs."""
