@@ -45,7 +45,7 @@ class ClipData:
     """A data set under one preprocessing: its table, its store, and views of its clips, each prepared once and kept for all folds."""
 
     def __init__(
-        self, dataset: Dataset, preprocessing: Preprocessing, *, jobs: int = 0, progress: Callable[[int, int], None] | None = None
+        self, dataset: Dataset, preprocessing: Preprocessing, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None
     ) -> None:
         self.dataset, self.preprocessing = dataset, preprocessing
         self.labels = tuple(dataset.labels)

@@ -18,7 +18,9 @@ def open_dataset(name: str) -> tuple[Dataset, tuple[str, ...]]:
     return (build(part) if part else build()), entry.provides
 
 
-def open_clips(name: str, preprocessing: Preprocessing, *, jobs: int = 0, progress: Callable[[int, int], None] | None = None) -> tuple[ClipData, tuple[str, ...]]:
+def open_clips(
+    name: str, preprocessing: Preprocessing, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None
+) -> tuple[ClipData, tuple[str, ...]]:
     """The clips of a data set under a preprocessing, with their store built where there was none, and what the data set provides."""
     dataset, provides = open_dataset(name)
     return ClipData(dataset, preprocessing, jobs=jobs, progress=progress), provides

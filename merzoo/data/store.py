@@ -59,19 +59,19 @@ def open_store(
     table: pd.DataFrame,
     preprocessing: Preprocessing,
     *,
-    jobs: int = 0,
+    jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClipStore:
     """Open the store of a data set, building it first where there is none.
 
     A store is built beside its place and moved there whole, so one that can be opened is complete; two builders do not disturb each other.
-    jobs: processes; 0 takes one a core. progress(done, total) is told of clips. Raises `DataError` where the folder cannot be written.
+    jobs: processes (more than one needs an importable main module, as multiprocessing does). progress(done, total) is told of clips. Raises `DataError` where the folder cannot be written.
     """
     key = store_key(dataset, preprocessing)
     folder = cache_folder() / "stores" / key[:24]
     offsets = np.concatenate([[0], np.cumsum(table["frames"].to_numpy(dtype=np.int64))])
     if not (folder / "store.json").is_file():
-        _build(folder, key, dataset, table, offsets, preprocessing.size, jobs or os.cpu_count() or 1, progress)
+        _build(folder, key, dataset, table, offsets, preprocessing.size, jobs, progress)
     facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, 3)
     if facts != {"key": key, "shape": list(shape)} or (folder / "frames.u8").stat().st_size != int(np.prod(shape)):

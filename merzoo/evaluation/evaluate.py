@@ -51,7 +51,8 @@ def evaluate(
     """Train and test every fold of the protocol under every seed, into the run folder `out`; returns the result (see `merzoo.evaluation.runs.result`).
 
     model: a registered name, or a specification of registered parts. data: NAME or NAME:PART. seeds: how many (0, 1, …) or which. weights: what each fold
-    starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared. only: fold ids, to run
+    starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared (a script that asks for
+    several needs `if __name__ == "__main__":`). only: fold ids, to run
     those alone. Raises any `MerzooError`, before the first fold wherever it can be known by then.
     """
     say = report or (lambda text, done, total: None)
@@ -60,14 +61,15 @@ def evaluate(
     if not chosen or jobs < 1:
         raise UsageError(f"seeds and jobs must be at least 1, not {len(chosen)} and {jobs}")
     make_protocol = protocol_by_name(protocol)
-    start = _start(spec, weights)
+    start = named_start(spec, weights)
     machine = Machine.of(device, precision, _threads(Path(out), jobs, resume))
-    clips, provides = open_clips(data, spec.preset(preset).preprocessing, progress=lambda done, total: say("clip store", done, total))
+    clips, provides = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     network = assemble(spec, preset, clips.labels, data_provides=provides)
     folds = make_protocol(clips.table)
     _refuse_overlap(folds, start)
     parameters = sum(value.numel() for value in network.saved().values())
-    run = RunFolder.create(out, _facts(spec, preset, data, clips, folds, chosen, machine, start, parameters), resume=resume)
+    facts = {"kind": "evaluation", "protocol": folds.to_json(), **facts_of(spec, preset, clips, chosen, machine, start, parameters)}
+    run = RunFolder.create(out, facts, resume=resume)
     unknown = [name for name in only if name not in folds.by_id]
     if unknown:
         raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
@@ -83,26 +85,29 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _NamedStart:
+class NamedStart:
+    """What training starts from, with the people it has seen before."""
+
     start: Start
     tag: str = ""
     sha256: str = ""
     subjects: frozenset[str] = frozenset()
 
 
-def _start(spec: ModelSpec, weights: str | None) -> _NamedStart:
+def named_start(spec: ModelSpec, weights: str | None) -> NamedStart:
+    """Random weights (None), or the model's own by tag or path. Raises `UsageError` for weights that do not say whom they were trained on."""
     if weights is None:
-        return _NamedStart(Start())
+        return NamedStart(Start())
     from merzoo.weights import open_weights
 
     found, tensors = open_weights(spec, weights)
     subjects = frozenset(found.trained_on.get("subjects", ()))
     if not subjects:
         raise UsageError(f"weights '{found.tag}' do not say whom they were trained on, so overlap with the test cannot be excluded; start from scratch")
-    return _NamedStart(Start(tensors, found.labels, found.tag), found.tag, found.sha256, subjects)
+    return NamedStart(Start(tensors, found.labels, found.tag), found.tag, found.sha256, subjects)
 
 
-def _refuse_overlap(folds: Protocol, start: _NamedStart) -> None:
+def _refuse_overlap(folds: Protocol, start: NamedStart) -> None:
     met = start.subjects & {subject for fold in folds.folds for subject in fold.test_subjects}
     if met:
         raise LeakageError(f"weights '{start.tag}'", met)
@@ -116,13 +121,13 @@ def _threads(out: Path, jobs: int, resume: bool) -> int:
     return max(1, (os.cpu_count() or 1) // jobs)
 
 
-def _facts(
-    spec: ModelSpec, preset: str, data: str, clips: ClipData, folds: Protocol, seeds: Sequence[int], machine: Machine, start: _NamedStart, parameters: int
+def facts_of(
+    spec: ModelSpec, preset: str, clips: ClipData, seeds: Sequence[int], machine: Machine, start: NamedStart, parameters: int
 ) -> dict[str, Any]:
+    """What run.json says of a run of either kind: what was asked, on which data and on which machine."""
     dataset = clips.dataset
     device = torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu"
     return {
-        "kind": "evaluation",
         "model": spec.name,
         "preset": preset,
         "parts": {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy},
@@ -134,7 +139,6 @@ def _facts(
             "samples": int((clips.table["kind"] == "micro").sum()),
             "subjects": int(clips.table.loc[clips.table["kind"] == "micro", "subject"].nunique()),
         },
-        "protocol": folds.to_json(),
         "labels": list(clips.labels),
         "seeds": list(seeds),
         "precision": machine.precision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,12 @@ class Plan:
     checkpoint_seconds: float = 30.0
 
 
-def prepare(plan: Plan, data: ClipData, test_subjects: Sequence[str], init_seed: int) -> tuple[Recognizer, list[Stage]]:
+def prepare(
+    plan: Plan, data: ClipData, test_subjects: Sequence[str], init_seed: int, data_provides: Iterable[str] | None = None
+) -> tuple[Recognizer, list[Stage]]:
     """A fresh recogniser and the stages that its strategy wants without these test subjects."""
     torch.manual_seed(init_seed)
-    recognizer = assemble(plan.spec, plan.preset, plan.labels)
+    recognizer = assemble(plan.spec, plan.preset, plan.labels, data_provides=data_provides)
     if plan.start.tensors is not None:
         begin_from(recognizer, plan.start)
     known = TrainingData.without(data, test_subjects, recognizer.train_views, plan.run_test_subjects)

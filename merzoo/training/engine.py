@@ -33,7 +33,7 @@ class Machine:
 
     @classmethod
     def of(cls, device: str = "auto", precision: str = "auto", threads: int = 0) -> Machine:
-        """This machine: "auto" takes a GPU where there is one, and bf16 where the hardware multiplies it. Raises `UsageError` for a device that is not there."""
+        """This machine: "auto" takes a GPU where there is one, and bf16 where the hardware multiplies it. Raises `UsageError` for an absent device."""
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
@@ -186,7 +186,7 @@ def _descend(
 
 def _note(stage: GradientStage, step: int, total: int, loss: Tensor, extra: dict[str, Tensor], log: StageLog, progress: Progress | None) -> None:
     """Read the losses (the only place where a GPU is waited for), stop on one that is not finite, and tell the progress bar."""
-    values = {"loss": float(loss), **{name: float(value) for name, value in extra.items()}}
+    values = {"loss": float(loss.detach()), **{name: float(value) for name, value in extra.items()}}
     if not torch.isfinite(loss):
         raise TrainingError(f"stage '{stage.name}', step {step} of {total}: the loss is {values['loss']}; lower the learning rate or use --precision fp32")
     log.rows.append({"step": step, **values})

@@ -1,0 +1,75 @@
+"""`merzoo evaluate`: a model under a protocol, into a run folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from merzoo.cli.output import print_json, print_lines, print_table
+from merzoo.cli.progress import progress
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
+    out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
+    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART.")] = "synthetic",
+    protocol: Annotated[str, typer.Option(help="How test folds are made.")] = "loso",
+    preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    weights: Annotated[str | None, typer.Option("--from", help="Start each fold from these weights (tag or path) and not from scratch.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    jobs: Annotated[int, typer.Option(min=0, help="Folds at once; 0: one a core on a CPU, one on a GPU.")] = 0,
+    fold: Annotated[list[str] | None, typer.Option(help="Run only this fold (repeat for more).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train and test every fold and score the pooled predictions. Nobody is tested on who was trained on, and the last epoch counts."""
+    from merzoo.evaluation.evaluate import evaluate
+
+    with progress() as report:
+        result = evaluate(
+            model,
+            data,
+            protocol,
+            out=out,
+            preset=preset,
+            seeds=seeds,
+            weights=weights,
+            resume=resume,
+            jobs=jobs or auto_jobs(device),
+            device=device,
+            precision=precision,
+            only=fold or (),
+            report=report,
+        )
+    if json:
+        print_json(result)
+    else:
+        show(result, out)
+
+
+def auto_jobs(device: str) -> int:
+    """One process a core on a CPU (small networks do not use two threads well), one on a GPU."""
+    import torch
+
+    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    return 1 if on_gpu else min(os.cpu_count() or 1, 8)
+
+
+def show(result: dict[str, Any], out: Path) -> None:
+    """The scores with their intervals, and where the run lies."""
+    data, folds = result["data"], result["folds"]
+    print_lines(
+        [
+            f"{result['model']} ({result['preset']}), {result['protocol']['name']} on {data['name']}:{data['part']}"
+            f" · {data['samples']} clips, {data['subjects']} subjects, {len(result['seeds'])} seed(s), last epoch"
+        ]
+    )
+    print_table(("score", "value", "95 % interval"), [(k.upper(), f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for k, v in result["scores"].items()])
+    if not result["complete"]:
+        print_lines([f"unfinished: {folds['done']} of {folds['expected']} folds; continue with --resume"])
+    print_lines([f"run folder: {out}"])

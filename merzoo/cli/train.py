@@ -1,0 +1,43 @@
+"""`merzoo train`: a model on all of a data set, into a run folder with weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from merzoo.cli.output import print_lines
+from merzoo.cli.progress import progress
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
+    out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
+    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART.")] = "synthetic",
+    preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
+    weights: Annotated[str | None, typer.Option("--from", help="Start from these weights (tag or path) and not from scratch.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every random draw.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+) -> None:
+    """Train on every clip of a data set. Nobody is held out, so there is no score: `merzoo evaluate` gives one."""
+    from merzoo.training.train import WEIGHTS, train
+
+    with progress() as report:
+        train(
+            model,
+            data,
+            out=out,
+            preset=preset,
+            weights=weights,
+            seed=seed,
+            resume=resume,
+            jobs=os.cpu_count() or 1,
+            device=device,
+            precision=precision,
+            report=report,
+        )
+    print_lines([f"{model} ({preset}) trained on {data}", f"weights: {out / WEIGHTS}", f"use them: merzoo predict VIDEO --model {model} --weights {out / WEIGHTS}"])

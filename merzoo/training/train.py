@@ -1,0 +1,90 @@
+"""Training a model on all of a data set, into a run folder with weights that can be loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from merzoo.data.clips import Clips
+from merzoo.data.sources import open_clips
+from merzoo.errors import RunError
+from merzoo.evaluation.evaluate import Report, facts_of, named_start
+from merzoo.evaluation.folds import Plan, prepare
+from merzoo.evaluation.runs import RunFolder
+from merzoo.recognizer import Recognizer
+from merzoo.registry import registry
+from merzoo.specs import ModelSpec
+from merzoo.training.engine import Machine, run_stages
+from merzoo.training.seeds import derive
+from merzoo.weights import write
+
+WEIGHTS = "weights.safetensors"
+
+
+def train(
+    model: str | ModelSpec,
+    data: str = "synthetic",
+    *,
+    out: str | Path,
+    preset: str = "full",
+    weights: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    jobs: int = 1,
+    report: Report | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> Recognizer:
+    """Train a model on every clip of the data set and return it. Nobody is held out, so there is no score: `evaluate` gives one.
+
+    The run folder `out` gets run.json, log.jsonl (one line a logged step), and weights.safetensors with its card in the header, which
+    `merzoo.load(model, weights=PATH)` reads. weights: what to start from (None: random). jobs: processes that build
+    the clip store. Raises any `MerzooError`.
+    """
+    say = report or (lambda text, done, total: None)
+    out = Path(out)
+    spec = registry().model(model) if isinstance(model, str) else model
+    start = named_start(spec, weights)
+    machine = Machine.of(device, precision, threads or os.cpu_count() or 1)
+    clips, provides = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
+    plan = Plan(spec, preset, data, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds)
+    recognizer, stages = prepare(plan, clips, (), derive(seed, "init"), data_provides=provides)
+    parameters = sum(value.numel() for value in recognizer.saved().values())
+    run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, [seed], machine, start, parameters)}, resume=resume)
+    if resume and (out / WEIGHTS).is_file():
+        raise RunError(f"{out} is finished; load its {WEIGHTS}, or choose another --out")
+    checkpoints = out / "checkpoint.safetensors"
+    logs = run_stages(
+        recognizer,
+        stages,
+        seed=derive(seed, "train"),
+        machine=machine,
+        checkpoints=checkpoints,
+        every_seconds=checkpoint_seconds,
+        progress=lambda stage, step, total, losses: say(f"{stage} (loss {losses['loss']:.3f})", step, total),
+    )
+    rows = [json.dumps({"stage": log.name, **row}) for log in logs for row in log.rows]
+    (run.path / "log.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    write(out / WEIGHTS, recognizer.saved(), card(recognizer, Clips(clips, "micro"), Clips(clips, "macro")))
+    checkpoints.unlink(missing_ok=True)
+    return recognizer
+
+
+def card(recognizer: Recognizer, *clips: Clips) -> dict[str, Any]:
+    """What weights say of themselves: model, preset, labels, and the subjects they were trained on."""
+    dataset = clips[0].data.dataset
+    subjects = sorted(frozenset().union(*(c.subjects for c in clips)))
+    name = f"{dataset.name}:{dataset.part}" if dataset.part else dataset.name
+    return {
+        "model": recognizer.spec.name,
+        "preset": recognizer.preset,
+        "labels": list(recognizer.labels),
+        "trained_on": {"data": name, "manifest_hash": dataset.manifest_hash, "subjects": subjects},
+        "torch": torch.__version__,
+    }
