@@ -1,0 +1,93 @@
+"""`merzoo predict`: a video in, emotions and a picture out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from merzoo.cli.output import print_json, print_lines, print_table
+from merzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from merzoo.prediction import Event, Prediction
+
+
+def command(
+    source: Annotated[str, typer.Argument(help="A video file, or a folder of frames.")],
+    model: Annotated[str | None, typer.Option(help="A model; without it, the first that comes with weights.")] = None,
+    weights: Annotated[str, typer.Option(help="A tag, or a path to a .safetensors file.")] = "default",
+    face: Annotated[Literal["largest", "all", "none"], typer.Option(help="Which face; none: the frames are face crops already.")] = "largest",
+    interval: Annotated[str | None, typer.Option(metavar="ONSET,APEX,OFFSET", help="Frame numbers, where they are known.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second, where the source does not say (30 is assumed).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for prediction.json and prediction.png.")] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find and name micro-expressions in a face video."""
+    from merzoo.output import names
+    from merzoo.prediction import predict
+
+    known = _frames(interval)
+    with _Progress() as tell:
+        found = predict(source, model, weights=weights, face=face, interval=known, device=device, out=out, fps=fps, progress=tell)
+    many = found if isinstance(found, list) else [found]
+    if json:
+        print_json([p.to_dict() for p in many] if isinstance(found, list) else many[0].to_dict())
+        return
+    for number, prediction in enumerate(many, 1):
+        _show(prediction, f"face {number} of {len(many)}" if isinstance(found, list) else "")
+    if out is not None:
+        print_lines([f"written: {', '.join(str(out / name) for name in names(len(many)))}"])
+
+
+def _frames(interval: str | None) -> Sequence[int] | None:
+    if interval is None:
+        return None
+    try:
+        return [int(number) for number in interval.split(",")]
+    except ValueError:
+        raise UsageError(f"interval {interval!r} is not three frame numbers; give ONSET,APEX,OFFSET, as in 15,45,71") from None
+
+
+class _Progress:
+    """One line on a terminal that says what is being done, and goes when it is done; nothing where stderr is a file or a pipe."""
+
+    def __call__(self, step: str) -> None:
+        self._write(f"\r\x1b[K{step} …")
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def _show(prediction: Prediction, which: str) -> None:
+    lines = str(prediction).splitlines()
+    print_lines([f"{which}: {lines[0]}" if which else lines[0], lines[1]])
+    if prediction.events:
+        rows = [_row(prediction, number, event) for number, event in enumerate(prediction.events, 1)]
+        print_table(("", "emotion", "p", "onset", "apex", "offset", "time", "others", ""), rows)
+    print_lines(lines[-1:])
+
+
+def _row(prediction: Prediction, number: int, event: Event) -> tuple[object, ...]:
+    first, last = (prediction.seconds(frame) for frame in (event.onset, event.offset))
+    time = "-" if first is None or last is None else f"{first:.2f}-{last:.2f} s"
+    flag = "" if event.confident else "no movement stands out"
+    share = f"{event.probabilities[event.emotion]:.0%}"
+    return number, event.emotion, share, event.onset, event.apex, event.offset, time, ", ".join(_others(event)), flag
+
+
+def _others(event: Event, most: int = 3) -> Iterator[str]:
+    ranked = sorted(event.probabilities.items(), key=lambda item: -item[1])
+    return (f"{label} {p:.0%}" for label, p in ranked[1 : 1 + most])

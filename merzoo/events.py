@@ -1,0 +1,119 @@
+"""What a recogniser says of one event of a face: views of its frames, probabilities, and what a picture of it needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from merzoo.errors import WeightsError
+from merzoo.interval import Interval
+
+if TYPE_CHECKING:
+    from merzoo.faces import FaceEvent
+    from merzoo.interfaces import Batch
+    from merzoo.recognizer import Recognizer
+
+CURVE = 48  # points of a motion curve at most: enough for a picture
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """One movement of a face and what the model calls it.
+
+    emotion: the likeliest label. probabilities: {label: p}, in the model's order. onset, apex, offset: frame numbers of the source.
+    strength: largest displacement, px of a 128 px crop; None where the interval was given. confident: False where no movement stood out and this is the
+    strongest there was. onset_crop, apex_crop: uint8 [S, S, 3], what the network saw. heat: float [h, w] in [0, 1] over these crops, or None (see
+    `merzoo.heatmaps`). motion: (frame number, displacement from the onset in px of a 128 px crop).
+    """
+
+    emotion: str
+    probabilities: dict[str, float]
+    onset: int
+    apex: int
+    offset: int
+    strength: float | None
+    confident: bool
+    onset_crop: np.ndarray = field(repr=False)
+    apex_crop: np.ndarray = field(repr=False)
+    heat: np.ndarray | None = field(repr=False, default=None)
+    motion: list[tuple[int, float]] = field(repr=False, default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is written as JSON: numbers and text, no pictures."""
+        names = ("emotion", "probabilities", "onset", "apex", "offset", "strength", "confident")
+        return {name: getattr(self, name) for name in names}
+
+
+def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
+    """What the model says of one event. Raises `WeightsError` where its output is not finite."""
+    import torch
+
+    from merzoo.heatmaps import heatmap
+
+    at = Interval(*(int(np.searchsorted(event.frame_numbers, n)) for n in (event.interval.start, event.interval.peak, event.interval.stop)))
+    training = recognizer.training
+    recognizer.eval()
+    try:
+        batches = looks(recognizer, event.frames, at)
+        with torch.inference_mode():
+            p = recognizer.probabilities(batches)[0].cpu().tolist()
+        if not all(map(math.isfinite, p)):
+            raise WeightsError(f"{recognizer.spec.name}: its output is not finite; the weights are damaged or their training diverged, take others")
+        best = int(np.argmax(p))
+        heat = heatmap(recognizer, batches[0], best)
+    finally:
+        recognizer.train(training)
+    side = max(shape[-1] for shape in recognizer.backbone.inputs.values())
+    corner = (event.frames.shape[1] - side) // 2
+    seen = event.frames[:, corner : corner + side, corner : corner + side]
+    return Event(
+        emotion=recognizer.labels[best],
+        probabilities=dict(zip(recognizer.labels, p, strict=True)),
+        onset=event.interval.start,
+        apex=event.interval.peak,
+        offset=event.interval.stop,
+        strength=float(event.strength) if math.isfinite(event.strength) else None,
+        confident=bool(event.confident),
+        onset_crop=seen[at.start].copy(),
+        apex_crop=seen[at.peak].copy(),
+        heat=heat,
+        motion=_motion(event, at),
+    )
+
+
+def looks(recognizer: Recognizer, frames: np.ndarray, interval: Interval) -> list[Batch]:
+    """The test views of one clip, each look a batch of one, cropped at the centre to the backbone's inputs.
+
+    frames: aligned uint8 [T, S, S, 3]; interval: positions among them.
+    """
+    import torch
+
+    from merzoo.registry import registry
+    from merzoo.views.base import centre
+
+    device = next((p.device for p in recognizer.parameters()), torch.device("cpu"))
+    kinds = {name: [registry().get("view", v.kind).load()(**v.options) for v in views] for name, views in recognizer.test_views.items()}
+    batches: list[Batch] = [{} for _ in range(max(map(len, kinds.values())))]
+    for name, choices in kinds.items():
+        for number, batch in enumerate(batches):
+            kind = choices[number % len(choices)]
+            stored = torch.from_numpy(np.ascontiguousarray(kind.prepare(frames, interval)))[None].to(device)
+            batch[name] = kind.augment(kind.load(stored), centre(1, stored.shape[-1], recognizer.backbone.inputs[name][-1], device))
+    return batches
+
+
+def _motion(event: FaceEvent, at: Interval) -> list[tuple[int, float]]:
+    """Displacement of the most moved parts of the face from the onset, at some of the event's frames, the apex among them."""
+    import cv2
+
+    from merzoo.faces.motion import SIZE, between
+
+    def grey(position: int) -> np.ndarray:
+        return cv2.resize(cv2.cvtColor(event.frames[position], cv2.COLOR_RGB2GRAY), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+    even = np.linspace(0, len(event.frames) - 1, CURVE).round().astype(int).tolist()
+    first = grey(at.start)
+    return [(int(event.frame_numbers[i]), between(first, grey(i)) if i != at.start else 0.0) for i in sorted({*even, at.peak})]
