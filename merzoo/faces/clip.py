@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from merzoo.errors import MediaError, MerzooWarning, UsageError
 from merzoo.faces.align import SIDE, Aligner, crop
 from merzoo.faces.detect import as_grey
-from merzoo.faces.motion import SIZE, drift
+from merzoo.faces.motion import HeldFace
 from merzoo.faces.spot import Candidate, spot
 from merzoo.faces.track import FaceTrack, track_faces
 from merzoo.faces.video import FrameSource, open_source
@@ -106,31 +105,19 @@ def thin(interval: Interval, most: int) -> list[int]:
 
 def _cut(source: FrameSource, track: FaceTrack, aligner: Aligner, found: Candidate, size: int, most: int, stabilise: bool) -> FaceEvent:
     held = aligner.transform(track, found.interval.start)
+    face: HeldFace | None = None
     numbers, frames, transforms = [], [], []
-    for index, frame, transform in _steady(source.read(thin(found.interval, most)), held, stabilise):
+    for index, frame in source.read(thin(found.interval, most)):
+        transform = held
+        if stabilise and face is None:
+            face = HeldFace(as_grey(frame), held)
+        elif stabilise and face is not None:
+            face.add(as_grey(frame))
+            transform = face.transform
         numbers.append(index)
         frames.append(crop(frame, transform, size))
         transforms.append(transform)
     return FaceEvent(found.interval, found.strength, found.confident, held, np.stack(frames), np.array(numbers), np.stack(transforms))
-
-
-def _steady(frames: Iterator[tuple[int, np.ndarray]], held: np.ndarray, stabilise: bool) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Each frame with its transform. Head motion is measured against the first frame, starting from the frame before, so it may grow slowly to any size."""
-    reference: np.ndarray | None = None
-    now = held
-    for index, frame in frames:
-        if stabilise and reference is None:
-            reference = crop(as_grey(frame), held, SIZE)
-        elif stabilise and reference is not None:
-            moved = drift(reference, crop(as_grey(frame), now, SIZE))
-            if np.abs(moved - np.eye(2, 3)).max() < SIDE / 8:  # a leap within one frame is a cut or a failed match, no head motion
-                now = _after(cv2.invertAffineTransform(moved), now)
-        yield index, frame, now
-
-
-def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The 2 x 3 transform `first`, then `second`."""
-    return second @ np.vstack([first, [0.0, 0.0, 1.0]])
 
 
 class _Whole(Aligner):

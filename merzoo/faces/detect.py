@@ -84,9 +84,7 @@ class FaceDetector:
         low, high = max(20, int(smallest * scale)), max(21, round(largest * scale))
         if min(small.shape) < 20:  # the cascade's own window
             return []
-        rects, _, weights = self._faces.detectMultiScale3(
-            small, 1.1, NEIGHBOURS, minSize=(low, low), maxSize=(high, high), outputRejectLevels=True
-        )
+        rects, _, weights = self._faces.detectMultiScale3(small, 1.1, NEIGHBOURS, minSize=(low, low), maxSize=(high, high), outputRejectLevels=True)
         return [
             Box(float(x) / scale, float(y) / scale, float(w) / scale, float(h) / scale, float(sure))
             for (x, y, w, h), sure in zip(rects, np.ravel(weights), strict=True)

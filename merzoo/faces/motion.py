@@ -7,23 +7,49 @@ from functools import cache
 import cv2
 import numpy as np
 
-from merzoo.faces.align import SIDE
+from merzoo.faces.align import SIDE, crop
 
 SIZE = 96  # px: side of the crops that flow is measured on
 STEP = 4  # px of those crops between flow samples
 BLOCK = 3  # samples: flow is averaged over BLOCK x BLOCK of them (16 px of the 128 px crop): noise does not survive it, a moving muscle does
 STRONGEST = 4  # blocks whose mean is the amount of motion
 ROUNDS = 6  # of reweighting in the robust fits
+CENTRE = np.array([64.0, 68.0])  # px: origin of the fits' coordinates, the middle of the face
+LEAP = 16.0  # px: more between two frames is a cut or a failed match, not the head's motion
+
+
+class HeldFace:
+    """A face followed from a reference frame on: alignment held, then corrected for the head's own motion.
+
+    Motion is measured against the reference, from where the head was in the frame before, so it may grow slowly to any size.
+    transform: 2 x 3 from px of the frame added last to canonical px.
+    """
+
+    def __init__(self, grey: np.ndarray, held: np.ndarray) -> None:
+        self.transform = held
+        self._reference = crop(grey, held, SIZE)
+
+    def add(self, grey: np.ndarray) -> float:
+        """Take the next frame; how far the face has moved since the reference, as in `between`."""
+        moved = flow(self._reference, crop(grey, self.transform, SIZE))
+        head = drift(moved)
+        if np.abs(head - np.eye(2, 3)).max() < LEAP:
+            self.transform = cv2.invertAffineTransform(head) @ np.vstack([self.transform, [0.0, 0.0, 1.0]])
+        return facial(moved)
 
 
 def between(before: np.ndarray, after: np.ndarray) -> float:
-    """Displacement, px of the 128 px crop, of the most moved parts of the face between two grey uint8 crops [96, 96].
+    """Facial motion between two grey uint8 crops [96, 96], px of the 128 px crop."""
+    return facial(flow(before, after))
+
+
+def facial(moved: np.ndarray) -> float:
+    """Displacement, px of the 128 px crop, of the most moved parts of the face in a flow [24, 24, 2].
 
     The affine motion that most of the face shares (head shift, turn, nod and approach, to first order) is subtracted, the rest averaged over
     blocks, and the mean length of the 4 most moved blocks returned (our choice). Eyes are left out: blinks and gaze are no expression.
     """
     points, skin, _ = _grid()
-    moved = flow(before, after)
     residual = np.zeros_like(moved)
     residual[skin] = moved[skin] - _affine(points[skin], moved[skin])
     weight = cv2.blur(skin.astype(np.float32), (BLOCK, BLOCK))
@@ -32,13 +58,13 @@ def between(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.sort(lengths)[-STRONGEST:].mean())
 
 
-def drift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The head's motion from `before` to `after` (grey uint8 [96, 96]) as a 2 x 3 similarity in canonical px.
+def drift(moved: np.ndarray) -> np.ndarray:
+    """The head's motion in a flow [24, 24, 2] as a 2 x 3 similarity in canonical px.
 
-    A robust fit to the flow of nose, cheeks and forehead; mouth, chin and eyes have no say. Good for some 5 px; a turned head is no similarity.
+    A robust fit to nose, cheeks and forehead; mouth, chin and eyes have no say. A turned head is no similarity: what is left of it stays in.
     """
     points, _, rigid = _grid()
-    xy, moved = points[rigid], flow(before, after)[rigid]
+    xy, moved = points[rigid], moved[rigid]
     zero, one = np.zeros(len(xy)), np.ones(len(xy))
     # (u, v) = (a x - b y + c, b x + a y + d)
     design = np.stack([np.column_stack([xy[:, 0], -xy[:, 1], one, zero]), np.column_stack([xy[:, 1], xy[:, 0], zero, one])], axis=1)
@@ -47,13 +73,10 @@ def drift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.column_stack([turn, np.array([c, d]) + CENTRE - turn @ CENTRE])
 
 
-CENTRE = np.array([64.0, 68.0])  # px: origin of the fits' coordinates, the middle of the face
-
-
 def flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Flow float32 [24, 24, 2] in px of the 128 px crop on every 4th pixel of grey crops [96, 96] (Farnebäck 2003).
 
-    Chosen over DIS, which shrinks motion below a pixel: on a blurred bump moved by 0.5, 1, 2, 4 px it keeps the order and the proportion.
+    Chosen over DIS, which shrank motion of 0.5 to 2 px to half or less where this keeps its order and proportion (measured on a smoothly warped face).
     """
     dense = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 13, 3, 7, 1.5, 0)  # type: ignore[call-overload]
     return dense[STEP // 2 :: STEP, STEP // 2 :: STEP] * (SIDE / SIZE)

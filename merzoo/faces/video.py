@@ -118,7 +118,7 @@ class VideoFile(FrameSource):
         if self._told or declared is None or decoded < 2 or declared - decoded <= max(2, 0.02 * declared):
             return
         self._told = True
-        text = f"{self.name} is cut off: {decoded} of {declared} frames decode ({decoded / declared:.0%}), and only these are used"
+        text = f"{self.name} is cut off or damaged: {decoded} of {declared} frames decode ({decoded / declared:.0%}), and only these are used"
         warnings.warn(text, MerzooWarning, stacklevel=3)
 
 
