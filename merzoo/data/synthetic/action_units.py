@@ -14,6 +14,8 @@ from merzoo.data.synthetic.recipes import INDEX, TABLE, ActionUnit
 STREAM_DIMPLES = 21
 SQUEEZE_HEIGHT = 3.5  # units from the lip line at which pressed lips move most
 HEIGHT_SATURATION = 12.0  # px: heights grow as a / (1 + a/12), else macro furrows turn into black slots
+LID_UP = np.array([row.lid_up for row in TABLE], np.float32)
+LID_LOW = np.array([row.lid_low for row in TABLE], np.float32)
 HEIGHT_FLOOR = 0.004  # units per px: below this a relief is left out of the stored crop
 
 
@@ -62,9 +64,10 @@ class Muscles:
             height[relief.rows, relief.columns] += level / (1 + abs(level) / HEIGHT_SATURATION) * relief.height
 
     def peak(self, intensities: Array) -> float:
-        """Largest visible motion in px of a 128 px frame: of the skin, or of the lips' edge where they part."""
+        """Largest visible motion in px of a 128 px frame: of the skin, of the lips' edge where they part, or of a lid."""
         field = self.displacement(intensities)
-        return max(float(np.hypot(field[..., 0], field[..., 1]).max()), opening(intensities))
+        lids = max(float(np.abs(intensities @ factors).max()) for factors in (LID_UP, LID_LOW))
+        return max(float(np.hypot(field[..., 0], field[..., 1]).max()), opening(intensities), lids)
 
 
 def opening(intensities: Array) -> float:
@@ -86,7 +89,9 @@ def _motion(person: Identity, row: ActionUnit, places: dict[str, tuple[float, fl
         t = (y - person.mouth_y) / SQUEEZE_HEIGHT
         field[..., 1] -= row.squeeze * t * np.exp(0.5 - 0.5 * t**2) * np.exp(-0.5 * (x / (person.mouth_width * 0.75)) ** 2)
     if row.jaw:
-        field[..., 1] += row.jaw * smoothstep(y, person.mouth_y - 2, person.mouth_y + 14) * np.exp(-0.5 * (x / 26) ** 2)
+        neck = 1 - smoothstep(y, person.chin, person.chin + 14)  # the neck gives, the clothes stay
+        lowered = neck * smoothstep(y, person.mouth_y - 2, person.mouth_y + 14)
+        field[..., 1] += row.jaw * lowered * np.exp(-0.5 * (x / 26) ** 2)
     if row.under_hair:
         line = person.hairline + person.style.hairline
         field *= smoothstep(y, line + 3, max(line + 6, min(line + 15, person.brow_y - 6)))[..., None]
@@ -137,9 +142,9 @@ def inverse(field: Array, steps: int | None = None) -> Array:
     Without it macro motion comes out too small and lags at the landmark. The number of steps grows with the largest displacement, unless given.
     """
     largest = float(np.abs(field).max())
-    if largest <= 0.3:  # px: the correction would be below a hundredth of a pixel
+    if largest <= 0.02:  # px: the correction would be below a thousandth of a pixel
         return field
-    count = steps if steps is not None else (2 if largest < 3 else 5)
+    count = steps if steps is not None else (4 if largest < 3 else 7)
     at = np.arange(field.shape[0], dtype=np.float32)
     columns, rows = np.meshgrid(at, at)
     guess = field

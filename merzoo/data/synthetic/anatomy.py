@@ -38,16 +38,19 @@ def _silhouette(person: Identity) -> Array:
 def _nose(person: Identity) -> Array:
     p, x, y = person, FINE.x, FINE.y
     t = np.clip((y - (p.eye_y - 4)) / (p.nose_y - p.eye_y + 4), 0, 1)
-    profile = (2.2 + p.nose_height * 0.82 * t**1.25) * smoothstep(y, p.brow_y - 4, p.eye_y + 1) * (1 - smoothstep(y, p.nose_y - 0.5, p.nose_y + 5))
-    ridge = profile * np.exp(-0.5 * (x / (3.2 + 1.7 * t)) ** 2)
-    tip = 2.3 * FINE.blob(0, p.nose_y - 0.8, 3.9, 3.0)
-    wings = 3.4 * FINE.pair(p.nose_width - 1.4, p.nose_y + 0.4, 2.5, 2.7) - 1.2 * FINE.pair(p.nose_width - 2.6, p.nose_y + 3.3, 2.0, 1.2)
+    profile = (2.2 + p.nose_height * 0.82 * t**1.25) * smoothstep(y, p.brow_y - 4, p.eye_y + 1) * (1 - smoothstep(y, p.nose_y - 1.0, p.nose_y + 6.5))
+    narrow = 0.88 if p.feminine else 1.0
+    ridge = profile * np.exp(-0.5 * (x / (narrow * (2.9 + 2.1 * t))) ** 2)
+    tip = 2.1 * FINE.blob(0, p.nose_y - 0.8, narrow * 3.9, 3.2)
+    wings = 3.8 * FINE.pair(p.nose_width - 1.3, p.nose_y + 0.5, 2.3, 2.6) - 1.2 * FINE.pair(p.nose_width - 2.6, p.nose_y + 3.3, 2.0, 1.2)
     return (ridge + tip + wings).astype(np.float32)
 
 
 def _folds(person: Identity) -> Array:
     p = person
-    nasolabial = [(p.nose_width + 1.8, p.nose_y - 1), (p.nose_width + 5.5, p.nose_y + 6), (p.mouth_width + 4.3, p.mouth_y - 4), (p.mouth_width + 5.3, p.mouth_y + 3)]
+    nasolabial = [
+        (p.nose_width + 1.8, p.nose_y - 1), (p.nose_width + 5.5, p.nose_y + 6), (p.mouth_width + 4.3, p.mouth_y - 4), (p.mouth_width + 5.3, p.mouth_y + 3),
+    ]  # fmt: skip
     bag = [(p.eye_x - p.eye_width, p.eye_y + 3.5), (p.eye_x - 2, p.eye_y + 6.5), (p.eye_x + 5, p.eye_y + 6.2)]
     lid = p.eye_y - p.eye_up - p.crease
     crease = [(p.eye_x - p.eye_width * 0.9, p.eye_y - 1.5), (p.eye_x - 3, lid), (p.eye_x + 3, lid - 0.1), (p.eye_x + p.eye_width * 1.05, p.eye_y - 0.8)]
@@ -110,9 +113,9 @@ def skin(person: Identity, head: Head) -> Array:
     cover = 0.85 * head.lips[..., None]
     albedo = albedo * (1 - cover) + cover * (lip_colour * (1 + 0.04 * noise(rng, 0.5))[..., None])
     albedo *= 1 - 0.60 * head.lip_seam[..., None]
-    _tinted(albedo, FINE.pair(p.nose_width * 0.47, p.nose_y + 3.0, 1.9, 0.95), (-0.62, -0.68, -0.68))
+    _tinted(albedo, FINE.pair(p.nose_width * 0.44, p.nose_y + 3.5, 1.6, 0.85), (-0.66, -0.74, -0.74))
     wing = np.exp(-0.5 * ((np.abs(FINE.x) - p.nose_width - 0.7) / 0.9) ** 2) * np.exp(-0.5 * ((FINE.y - p.nose_y - 0.7) / 2.6) ** 2)
-    _tinted(albedo, wing.astype(np.float32), (-0.15, -0.2, -0.2))
+    _tinted(albedo, wing.astype(np.float32), (-0.18, -0.23, -0.23))
     return albedo.astype(np.float32)
 
 
@@ -123,8 +126,10 @@ def add_beard(person: Identity, head: Head, albedo: Array) -> None:
         return
     rng = p.seeded(STREAM_SKIN + 200)
     bare_cheeks = 1 - 0.75 * FINE.pair(23, 82, 9, 9)
-    jaw = smoothstep(y, p.nose_y + 10, p.mouth_y + 4) * np.maximum(smoothstep(np.abs(x), p.mouth_width * 0.7, p.mouth_width * 1.1), smoothstep(y, p.mouth_y + 6, p.mouth_y + 10))
-    lip = smoothstep(y, p.nose_y + 4.5, p.nose_y + 8) * (1 - smoothstep(y, p.mouth_y - 1, p.mouth_y + 4)) * (1 - smoothstep(np.abs(x), p.mouth_width * 0.9, p.mouth_width * 1.2))
+    aside, under = smoothstep(np.abs(x), p.mouth_width * 0.7, p.mouth_width * 1.1), smoothstep(y, p.mouth_y + 6, p.mouth_y + 10)
+    jaw = smoothstep(y, p.nose_y + 10, p.mouth_y + 4) * np.maximum(aside, under)
+    lip = smoothstep(y, p.nose_y + 4.5, p.nose_y + 8) * (1 - smoothstep(y, p.mouth_y - 1, p.mouth_y + 4))
+    lip = lip * (1 - smoothstep(np.abs(x), p.mouth_width * 0.9, p.mouth_width * 1.2))
     area = {"stubble": np.maximum(jaw, lip), "moustache": lip, "full": np.maximum(jaw, lip)}[p.beard] * bare_cheeks * (1 - 0.9 * head.lips) * head.mask
     strength = {"stubble": rng.uniform(0.15, 0.3), "moustache": 0.75, "full": 0.8}[p.beard]
     hairs = cv2.GaussianBlur(rng.standard_normal((CANVAS, CANVAS), dtype=np.float32), (0, 0), sigmaX=0.7, sigmaY=2.0 if p.beard != "stubble" else 0.7)

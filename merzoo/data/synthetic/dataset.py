@@ -32,8 +32,9 @@ SMALLEST = 16  # px
 class ClipTruth:
     """What the generator knows about a clip.
 
-    `true_start`, `true_peak`: frames of the true onset and apex (the table holds annotated ones). `intensities`: float32 [T, 2, 17], displacement in px of a 128 px frame
-    that the labelled expression asks of each action unit, image-left then image-right. `tonic` and `habit`: the same for what the face does besides.
+    `true_start`, `true_peak`: frames of the true onset and apex (the table holds annotated ones).
+    `intensities`: float32 [T, 2, 17], displacement in px of a 128 px frame that the labelled expression asks of each action unit, image-left then image-right.
+    `tonic` and `habit`: the same for what the face does besides.
     """
 
     true_start: int
@@ -57,13 +58,15 @@ class ClipTruth:
         rest = action_units.inverse(first, steps=8)
         at = np.arange(rest.shape[0], dtype=np.float32)
         columns, rows = np.meshgrid(at, at)
-        moved = cv2.remap(second, columns - rest[..., 0] / GRID_STEP, rows - rest[..., 1] / GRID_STEP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        where = columns - rest[..., 0] / GRID_STEP, rows - rest[..., 1] / GRID_STEP
+        moved = cv2.remap(second, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         pose = self.performance.pose(frame_a / self.performance.script.timing.fps)
         to_grid = pose.to_canonical() @ np.diag([RENDER / size, RENDER / size, 1.0])
         to_grid[:, 2] += pose.to_canonical()[:, :2] @ np.full(2, 0.5 * RENDER / size - 0.5)
         to_grid /= GRID_STEP
         to_grid[:, 2] += PAD / GRID_STEP - 0.5
-        seen = cv2.warpAffine(moved - rest, to_grid, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        seen = cv2.warpAffine(moved - rest, to_grid, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         c, s = np.cos(pose.roll) * pose.scale, np.sin(pose.roll) * pose.scale
         turn = np.array([[c, -s], [s, c]], np.float32) * np.float32(size / FRAME)
         return np.asarray(seen @ turn.T, np.float32)
@@ -81,7 +84,8 @@ class SyntheticFaces:
 
     def __init__(self, part: str = "benchmark") -> None:
         if part not in PARTS:
-            raise UnknownNameError("part of the synthetic faces", str(part), difflib.get_close_matches(str(part), PARTS, cutoff=0.5), f"parts: {', '.join(PARTS)}")
+            near = difflib.get_close_matches(str(part), PARTS, cutoff=0.5)
+            raise UnknownNameError("part of the synthetic faces", str(part), near, f"(parts: {', '.join(PARTS)})")
         self.part = part
 
     def __repr__(self) -> str:
@@ -103,13 +107,13 @@ class SyntheticFaces:
             return self._scripts[sample_id]
         except (KeyError, TypeError):
             near = difflib.get_close_matches(str(sample_id), self._scripts, cutoff=0.8)
-            raise UnknownNameError(f"clip in the synthetic faces' part '{self.part}'", str(sample_id), near, "the table lists all") from None
+            raise UnknownNameError(f"clip in the synthetic faces' part '{self.part}'", str(sample_id), near, "(its table lists all)") from None
 
     def table(self) -> pd.DataFrame:
         """One row a clip, micro first, in a fixed order.
 
-        Columns: sample_id, dataset, subject, clip_id, kind ("micro" or "macro"), start, peak, stop (annotated, with an annotator's error: frames from 0), fps, frames
-        (how many), emotion, aus ("6+12"), corrections (always empty).
+        Columns: sample_id, dataset, subject, clip_id, kind ("micro" or "macro"), start, peak, stop (annotated, with an annotator's error: frames from 0),
+        fps, frames (how many), emotion, aus ("6+12"), corrections (always empty).
         """
         import pandas as pd
 
@@ -139,20 +143,23 @@ class SyntheticFaces:
     def ablated(
         self, sample_id: str, *, motion: bool = True, head: bool = True, noise: bool = True, size: int = FRAME, only: Sequence[int] | None = None
     ) -> np.ndarray:
-        """The same script with causes of change taken away: `motion` is all the face does (expression, habits, blinks, gaze), `head` is drift of head and light, `noise` the
-        sensor's. What is off is frozen, not removed: `head=False` keeps the crop error of the first frame. Shape and errors as `frames`.
+        """The same script with causes of change taken away.
+
+        `motion` is all the face does (expression, habits, blinks, gaze), `head` is drift of head and light, `noise` the sensor's.
+        What is off is frozen, not removed: `head=False` keeps the crop error of the first frame. Shape and errors as `frames`.
         """
         script = self._script(sample_id)
-        if not SMALLEST <= size <= RENDER:
-            raise DataError(f"size {size} px cannot be rendered; choose {SMALLEST} to {RENDER}")
+        if not isinstance(size, int) or not SMALLEST <= size <= RENDER:
+            raise DataError(f"size {size} px cannot be rendered; choose a whole number from {SMALLEST} to {RENDER}")
         wanted = range(script.timing.frames) if only is None else only
         if any(not 0 <= frame < script.timing.frames for frame in wanted):
             raise DataError(f"clip '{sample_id}' has frames 0 to {script.timing.frames - 1}; asked for {list(wanted)}")
         play, code = perform(script, self._part.code), self._part.code
-        images = [
-            camera(play.render(frame / script.timing.fps, motion=motion, head=head), size, script.seed(code, STREAM_SENSOR, frame) if noise else None) for frame in wanted
-        ]
-        return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+        images = np.empty((len(wanted), size, size, 3), np.uint8)
+        for image, frame in zip(images, wanted, strict=True):
+            sensor = script.seed(code, STREAM_SENSOR, int(frame)) if noise else None
+            image[:] = camera(play.render(frame / script.timing.fps, motion=motion, head=head), size, sensor)
+        return images
 
     def truth(self, sample_id: str) -> ClipTruth:
         """What really moves in a clip, and when. Raises `UnknownNameError` for a clip that is not in this part."""

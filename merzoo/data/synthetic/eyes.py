@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from merzoo.data.synthetic.fields import CANVAS, FINE, MIDLINE, RENDER, SUPERSAMPLE, Array, smoothstep
+from merzoo.data.synthetic.action_units import LID_LOW, LID_UP
+from merzoo.data.synthetic.fields import CANVAS, FINE, MIDLINE, PAD, RENDER, SUPERSAMPLE, Array, smoothstep
 from merzoo.data.synthetic.identity import Identity
-from merzoo.data.synthetic.recipes import INDEX, TABLE
 
 IRIS_RADIUS, PUPIL_RADIUS = 4.4, 1.7  # units
 WHITE = np.array([0.84, 0.81, 0.785], np.float32)
 WIDEST = 2.6  # units by which an upper lid can rise
-LID_UP = tuple((INDEX[row.number], row.lid_up) for row in TABLE if row.lid_up)
-LID_LOW = tuple((INDEX[row.number], row.lid_low) for row in TABLE if row.lid_low)
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ def eyeballs(person: Identity) -> Array:
 
 def lid_heights(person: Identity, levels: Array, closed: float) -> tuple[float, float]:
     """Opening above and below the eye's centre in units, for the intensities [17] of one side."""
-    rise = min(sum(float(levels[i]) * factor for i, factor in LID_UP), WIDEST)
-    low = max(person.eye_low + sum(float(levels[i]) * factor for i, factor in LID_LOW), 0.2) * (1 - 0.25 * closed)
+    rise = min(float(levels @ LID_UP), WIDEST)
+    low = max(person.eye_low + float(levels @ LID_LOW), 0.2) * (1 - 0.25 * closed)
     up = max((person.eye_up + rise) * (1 - closed) - low * closed, -low)
     return up, low
 
@@ -83,8 +81,8 @@ def paint_eyes(person: Identity, sprite: Array, image: Array, coordinates: tuple
         upper, lower = y + up * arc**0.72 * (1 - 0.10 * u), low * arc**0.85 * (1 + 0.12 * u) - y
         slit = float(np.clip((up + low) / 0.9, 0, 1))  # closing fades the slit out, so that no seam of eyeball stays
         mask = smoothstep(upper, -0.3, 0.35) * smoothstep(lower, -0.3, 0.3) * (np.abs(u) < 1) * slit
-        ball_x = (qx + skin_shift[box][..., 0] + MIDLINE + 8 - gaze.x) * SUPERSAMPLE - 0.5
-        ball_y = (qy + skin_shift[box][..., 1] + 8 - gaze.y) * SUPERSAMPLE - 0.5
+        ball_x = (qx + skin_shift[box][..., 0] + MIDLINE + PAD - gaze.x) * SUPERSAMPLE - 0.5
+        ball_y = (qy + skin_shift[box][..., 1] + PAD - gaze.y) * SUPERSAMPLE - 0.5
         ball = cv2.remap(sprite, ball_x, ball_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         ball = ball * (np.clip(0.5 + 0.5 * smoothstep(upper, 0, 2.4), 0, 1) * lit)[..., None]
         spark_x = x * side - 1.3 * np.sign(light_x + 1e-3) - gaze.x

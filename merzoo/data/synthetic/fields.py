@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -70,9 +71,10 @@ FINE = Plane(CANVAS, 1 / SUPERSAMPLE)
 COARSE = Plane(GRID, GRID_STEP)
 
 
-def smoothstep(value: npt.ArrayLike, low: float, high: float) -> Array:
+def smoothstep(value: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> Array:
     """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((np.asarray(value, np.float32) - low) / (high - low), 0, 1)
+    first, last = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    t = np.clip((np.asarray(value, np.float32) - first) / (last - first), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
@@ -104,7 +106,7 @@ def _along(x: Array, y: Array, points: Sequence[tuple[float, float]]) -> tuple[A
     distance = np.full(np.broadcast_shapes(x.shape, y.shape), np.inf, np.float32)
     position = np.zeros_like(distance)
     count = len(points) - 1
-    for i, ((x0, y0), (x1, y1)) in enumerate(zip(points[:-1], points[1:], strict=True)):
+    for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
         vx, vy = x1 - x0, y1 - y0
         t = np.clip(((x - x0) * vx + (y - y0) * vy) / (vx * vx + vy * vy), 0, 1)
         d = np.hypot(x - x0 - t * vx, y - y0 - t * vy)

@@ -1,7 +1,7 @@
 """Who: everything that makes one synthetic person, drawn from the person's number alone.
 
-Lengths are in units (pixels of a 128 px frame), x from the mid-line, y from the top. Means follow adult proportions; the spread of mouth corners, brows and lids
-(1 to 2 units) is at least as large as a micro-expression, which is what keeps a single frame from telling the emotion.
+Lengths are in units (pixels of a 128 px frame), x from the mid-line, y from the top. Means follow adult proportions; the spread of mouth corners,
+brows and lids (1 to 2 units) is at least as large as a micro-expression, which is what keeps a single frame from telling the emotion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GENERATOR_SEED = 1  # the generator's version as a number: part of every seed
 STREAM_PERSON = 11
 
 HABITUAL = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 24)  # action units people hold without meaning anything by it
-SKIN_LIGHT, SKIN_DARK = np.array([0.93, 0.76, 0.66]), np.array([0.40, 0.265, 0.20])
+SKIN_LIGHT, SKIN_DARK = np.array([0.95, 0.76, 0.645]), np.array([0.42, 0.27, 0.195])
 HAIR_COLOURS = {  # linear RGB
     "black": (0.055, 0.045, 0.045),
     "dark brown": (0.12, 0.08, 0.06),
@@ -141,12 +141,12 @@ def _features(rng: np.random.Generator, f: float) -> dict[str, float]:
         return float(mean + sd * np.clip(rng.standard_normal(), -2, 2))
 
     return {
-        "head_width": n(41.5 - 1.2 * f, 1.7), "jaw": n(0.93 - 0.05 * f, 0.04), "jaw_power": n(2.35 - 0.15 * f, 0.15), "chin": n(117.5 - 2 * f, 1.6),
+        "head_width": n(41.5 - 1.2 * f, 1.7), "jaw": n(0.93 - 0.05 * f, 0.04), "jaw_power": n(2.35 - 0.15 * f, 0.15), "chin": n(117.5 - 2.8 * f, 1.6),
         "hairline": n(15, 2.5), "brow_in": n(8.5, 0.9), "brow_out": n(27.5, 1.3), "brow_y": n(40.3 - 0.8 * f, 1.4), "brow_arch": n(2.4 + 1.3 * f, 0.9),
         "brow_tilt": n(0, 0.9), "brow_thickness": n(2.15 - 0.7 * f, 0.35), "eye_x": n(17.5, 0.9), "eye_y": n(51, 0.8), "eye_width": n(8.5 + 0.3 * f, 0.5),
         "eye_up": n(3.6 + 0.5 * f, 0.4), "eye_low": n(2.2 + 0.1 * f, 0.25), "eye_tilt": n(0.05, 0.06), "crease": n(2.2, 0.5),
-        "nose_y": n(75 - 0.8 * f, 1.5), "nose_width": n(7.9 - 0.8 * f, 0.8), "nose_height": n(12.5 - 1.5 * f, 1.5),
-        "mouth_y": n(93, 1.3), "mouth_width": n(14.6 - 0.7 * f, 1.1), "lip_up": n(3.1 + 0.7 * f, 0.6), "lip_low": n(4.5 + 0.7 * f, 0.7),
+        "nose_y": n(75 - 1.5 * f, 1.5), "nose_width": n(7.9 - 0.8 * f, 0.8), "nose_height": n(12.5 - 1.5 * f, 1.5),
+        "mouth_y": n(93 - 1.0 * f, 1.3), "mouth_width": n(14.6 - 0.7 * f, 1.1), "lip_up": n(3.1 + 0.7 * f, 0.6), "lip_low": n(4.5 + 0.7 * f, 0.7),
         "mouth_curve": n(0, 0.9), "cheek": n(4, 0.9),
     }  # fmt: skip
 

@@ -10,6 +10,7 @@ from merzoo.data.synthetic.fields import FRAME, SUPERSAMPLE, Array, smoothstep
 from merzoo.data.synthetic.identity import Identity
 
 SHARE_UP, SHARE_LOW = 0.35, 0.65  # of a gap, how much the upper and the lower lip move
+CORNER_LIFT = 0.5  # units by which corners of a mean mouth lie above its middle: a mouth at rest that looks at rest
 FADE = 9.0  # units over which the skin around takes the gap up
 INSIDE = np.array([0.13, 0.045, 0.045], np.float32)  # linear RGB of an open mouth
 TEETH = np.array([0.60, 0.58, 0.53], np.float32)  # added to it
@@ -18,7 +19,8 @@ TEETH = np.array([0.60, 0.58, 0.53], np.float32)  # added to it
 def lip_line(person: Identity, x: Array) -> Array:
     """y of the line between the lips."""
     u = np.clip(np.abs(x) / person.mouth_width, 0, 1.3)
-    return (person.mouth_y - person.mouth_curve * (u**2 - 0.3) + 0.6 * np.exp(-((x / 3.0) ** 2)) - 0.25 * np.exp(-(((np.abs(x) - 6) / 3.0) ** 2)) - 0.2).astype(np.float32)
+    bow = 0.7 * np.exp(-((x / 3.0) ** 2)) - 0.35 * np.exp(-(((np.abs(x) - 5.5) / 3.0) ** 2))
+    return (person.mouth_y - (person.mouth_curve + CORNER_LIFT) * (u**2 - 0.3) + bow - 0.2).astype(np.float32)
 
 
 def lip_outline(person: Identity, x: Array) -> tuple[Array, Array, Array]:
@@ -26,7 +28,7 @@ def lip_outline(person: Identity, x: Array) -> tuple[Array, Array, Array]:
     line, distance = lip_line(person, x), np.abs(x)
     taper = np.clip(1 - (x / person.mouth_width) ** 2, 0, 1)
     bow = 1 + 0.16 * np.exp(-(((distance - 3.3) / 2.2) ** 2)) - 0.24 * np.exp(-((x / 1.7) ** 2))
-    return line - person.lip_up * taper**0.62 * bow, line, line + person.lip_low * taper**0.5
+    return line - person.lip_up * taper**0.85 * bow, line, line + person.lip_low * taper**0.62
 
 
 @dataclass(frozen=True)

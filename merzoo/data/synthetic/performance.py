@@ -82,7 +82,10 @@ class Performance:
 
 
 def _peak(script: Script, motion: Motion, who: Face) -> Array:
-    """Intensities at the apex. The combination as a whole, not each action unit, is scaled to its peak displacement: units that overlap (1 and 2) would else show double."""
+    """Intensities at the apex. The combination as a whole, not each action unit, is scaled to its peak displacement.
+
+    Units that overlap, such as 1 and 2, would else show double.
+    """
     nominal = np.zeros((2, len(ACTION_UNITS)), np.float32)
     for unit, share in script.combo.items():
         nominal[:, INDEX[unit]] = share

@@ -1,7 +1,8 @@
 """What each action unit (AU, facial action coding system) does to a face, as data.
 
-Places are offsets from named landmarks of the person (see `action_units.landmarks`), so the same recipe fits every face. Directions and places are those of the image-right
-side and are mirrored. Displacements are divided by their own peak, so that intensity = peak displacement in pixels of a 128 px frame; heights are per pixel of that.
+Places are offsets from named landmarks of the person (see `action_units.landmarks`), so the same recipe fits every face. Directions and places are those
+of the image-right side and are mirrored. Displacements are divided by their own peak, so that intensity = peak displacement in pixels of a 128 px frame;
+heights are per pixel of that.
 The numbers are our choice, tuned by eye against the descriptions of the coding system; no data were fitted.
 """
 
@@ -97,7 +98,8 @@ TABLE: tuple[ActionUnit, ...] = (
         lid_up=-0.12,
     ),
     ActionUnit(
-        5, "upper lid raiser", scaled=False, pulls=(Pull("lid", 0, -2.5, 0, -0.3, 7.5, 3.2),), bulges=(Bulge("lid", 0, -3, 6.5, 2.6, -0.12),), lid_up=0.6,
+        5, "upper lid raiser", scaled=False,
+        pulls=(Pull("lid", 0, -2.5, 0, -0.3, 7.5, 3.2),), bulges=(Bulge("lid", 0, -3, 6.5, 2.6, -0.12),), lid_up=0.6, safe=4.0,
     ),
     ActionUnit(
         6, "cheek raiser",
@@ -114,7 +116,7 @@ TABLE: tuple[ActionUnit, ...] = (
         pulls=(Pull("eye", 0, 4, -0.05, -0.8, 7, 3), Pull("eye", 0, -5, 0, 0.3, 7, 2.5)),
         bulges=(Bulge("eye", 0, 4.2, 6, 1.5, 0.5),),
         folds=(Fold((("eye", -6, 5), ("eye", 0, 6.6), ("eye", 6, 5)), 0.9, 0.35),),
-        lid_up=-0.35, lid_low=-0.55,
+        lid_up=-0.35, lid_low=-0.55, safe=5.0,
     ),
     ActionUnit(
         9, "nose wrinkler", safe=6.0,

@@ -13,7 +13,7 @@ from merzoo.data.synthetic.eyes import Gaze, eyeballs, paint_eyes
 from merzoo.data.synthetic.fields import GRID_STEP, MIDLINE, PAD, RENDER, SUPERSAMPLE, Array
 from merzoo.data.synthetic.surroundings import paint
 
-LIGHT_FULL = 1.14  # light that falls on a surface facing the lamp, over that of a white card
+LIGHT_FULL = 1.10  # light that falls on a surface facing the lamp, over that of a white card
 WRAP = 0.15  # share of light that reaches past the terminator: skin scatters
 GLOSS_POWER = 4  # doublings: exponent 16 of Blinn's highlight (Blinn 1977)
 KEEP_FACES = 6  # identities kept per process, about 6 MB each
@@ -85,7 +85,7 @@ class Face:
         image = self._shaded(intensities, x, y, lamp)
         if gap is not None:
             gap.paint(image)
-        paint_eyes(self.person, self._eyeballs, image, (x, y), shift, intensities, gaze)
+        paint_eyes(self.person, self._eyeballs, image, (x, y), np.asarray(shift, np.float32), intensities, gaze)
         return image * np.float32(lamp.gain)
 
     def _shaded(self, intensities: Array, x: Array, y: Array, lamp: Lamp) -> Array:
@@ -124,8 +124,8 @@ def face(number: int) -> Face:
 def camera(image: Array, size: int, seed: list[int] | None) -> np.ndarray:
     """uint8 [size, size, 3] of a rendered image: optics (area average), tone curve, sensor noise, rounding.
 
-    Brightness carries noise with a grain a little over a pixel and colour a coarser one, as sensors with a colour mosaic and chroma-subsampled codecs leave it. Rounding
-    stays: without it motion below the noise could be read off in a way no camera allows. `seed` None = no noise.
+    Brightness carries noise with a grain a little over a pixel and colour a coarser one, as sensors with a colour mosaic and chroma-subsampled codecs leave it.
+    Rounding stays: without it motion below the noise could be read off in a way no camera allows. `seed` None = no noise.
     """
     small = image if size == RENDER else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     x = np.clip(small, 0, 1.2)
@@ -136,5 +136,5 @@ def camera(image: Array, size: int, seed: list[int] | None) -> np.ndarray:
         coarse = rng.standard_normal(((size + 1) // 2, (size + 1) // 2, 3), dtype=np.float32)
         chroma = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
         level = NOISE_GREY * (0.6 + 0.4 * np.sqrt(np.clip(x[..., 1], 0, 255) / 128))
-        x += (level * grain)[..., None] + (level * CHROMA_SHARE)[..., None] * chroma
+        x = x + (level * grain)[..., None] + (level * CHROMA_SHARE)[..., None] * chroma
     return np.clip(np.rint(x), 0, 255).astype(np.uint8)

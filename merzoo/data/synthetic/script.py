@@ -1,7 +1,7 @@
 """What happens in a clip: which emotion, how strongly, when, and everything else that moves meanwhile.
 
-The emotion is drawn independently of the person, and the timing independently of the emotion, so that neither identity nor length gives the label away. All of it is
-drawn from seeds made of (generator, part, identity, clip), never from the order of calls.
+The emotion is drawn independently of the person, and the timing independently of the emotion, so that neither identity nor length gives the label away.
+All of it is drawn from seeds made of (generator, part, identity, clip), never from the order of calls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ COMBOS: dict[str, tuple[Combo, ...]] = {  # {4} and {4, 7} occur in two classes:
     "surprise": ((0.40, {1: 1, 2: 1}), (0.22, {1: 1, 2: 1, 5: 0.8}), (0.14, {1: 1, 2: 1, 25: 0.7}), (0.12, {2: 1}), (0.12, {1: 1})),
     "disgust": ((0.25, {4: 0.8, 9: 1}), (0.20, {10: 1}), (0.20, {4: 1, 7: 0.8}), (0.15, {9: 1, 10: 0.6}), (0.12, {4: 0.8, 7: 0.6, 10: 0.7}), (0.08, {4: 1})),
     "repression": ((0.28, {15: 1}), (0.22, {17: 1}), (0.18, {15: 1, 17: 1}), (0.14, {17: 0.5, 24: 1}), (0.10, {14: 1, 17: 0.5}), (0.08, {12: 0.8, 15: 0.7})),
-    "others": ((0.24, {4: 1}), (0.16, {4: 1, 7: 0.8}), (0.16, {14: 1}), (0.12, {7: 1}), (0.10, {1: 1, 4: 1}), (0.08, {20: 1}), (0.07, {25: 1}), (0.07, {23: 1})),
+    "others": (
+        (0.24, {4: 1}), (0.16, {4: 1, 7: 0.8}), (0.16, {14: 1}), (0.12, {7: 1}), (0.10, {1: 1, 4: 1}), (0.08, {20: 1}), (0.07, {25: 1}), (0.07, {23: 1}),
+    ),
 }  # fmt: skip
 ONE_SIDED_UNITS = (2, 10, 12, 14, 15)
 SLOW_WAVES = 3  # sinusoids per slow process

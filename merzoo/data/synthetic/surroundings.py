@@ -60,7 +60,7 @@ def _hair_masks(person: Identity, head: Head, strands: Array) -> tuple[Array, Ar
     sides = smoothstep(edge, inner - 0.02, inner + 0.03) * (1 - smoothstep(y + 2.5 * strands, s.sides_to - 4, s.sides_to + 4))
     curtain = 29 - 6 * smoothstep(y, 60, 20)  # units: hair beside the face never closes under the chin
     sides = sides * smoothstep(y, p.hairline, p.hairline + 12) * smoothstep(x + 0.8 * strands, curtain, curtain + 3)
-    skull = np.hypot(x / (p.head_width + s.volume), (y - HEAD_CENTRE + 8) / (66 + s.volume))
+    skull = ((x / (p.head_width + s.volume)) ** 3.2 + (np.abs(y - HEAD_CENTRE + 8) / (66 + s.volume)) ** 3.2) ** (1 / 3.2)
     outline = np.where(y > 48, x / (p.head_width + s.volume * (1 - 0.35 * smoothstep(y, 70, 120))), skull)
     cap = 1 - smoothstep(outline + 0.018 * strands + 0.006 * s.curl * np.sin(FINE.y / 3.0), 0.975, 1.025)
     end = 1 - smoothstep(y + 2.0 * strands, s.sides_to - 3, s.sides_to + 4)
@@ -91,14 +91,14 @@ def _neck_and_clothes(person: Identity, albedo: Array, height: Array) -> tuple[A
     p, x, y = person, np.abs(FINE.x), FINE.y
     half = (23.5 if p.feminine else 27.5) + 1.2 * smoothstep(y, 112, 132) * 4
     neck = (1 - smoothstep(x - half, -0.8, 0.8)) * smoothstep(y, 88, 92)
-    round_neck = 12 * np.sqrt(np.clip(1 - (x / (half + 1)) ** 2, 0, 1)) - 3
+    round_neck = 7 * np.sqrt(np.clip(1 - (x / (half + 1)) ** 2, 0, 1)) - 3.5
     albedo = _over(albedo, np.array(p.skin, np.float32) * 0.86, neck)
     height = height * (1 - neck) + neck * round_neck
     shoulder = 117.5 + 0.006 * (x - 30) ** 2 * np.where(x > 30, 0.25, 0)
     collar = 123.5 - 0.010 * x**2
-    cloth = smoothstep(y - np.where(x > half, shoulder, collar + 6), -0.7, 0.7)
+    cloth = blur(smoothstep(y - np.where(x > half, shoulder, collar + 6), -0.7, 0.7), 1.4)
     albedo = _over(albedo, np.array(p.clothes, np.float32), cloth)
-    return albedo, (height * (1 - cloth) + cloth * (round_neck * 0.5 + 3)).astype(np.float32)
+    return albedo, blur((height * (1 - cloth) + cloth * (0.8 * round_neck + 1.5)).astype(np.float32), 2.0)
 
 
 def _ears(person: Identity, albedo: Array, height: Array) -> tuple[Array, Array]:
@@ -149,7 +149,9 @@ def paint(person: Identity) -> Canvas:
     albedo, height = _over(albedo, face, head.mask), height * (1 - head.mask) + head.height * head.mask
     shade = blur(front, 6.0)
     albedo *= (1 - 0.30 * np.clip(np.roll(shade, 5, axis=0) - front, 0, 1) * head.mask)[..., None]  # hair shades the forehead under it
-    albedo, height = _over(albedo, hair, front), height + front * (1.3 + 0.28 * strands)
+    low = smoothstep(FINE.y, 98, 110)  # long hair lies over collars without tracing their edges
+    lies = height * (1 - low) + low * blur(height, 9.0)
+    albedo, height = _over(albedo, hair, front), height * (1 - front) + front * (lies + 1.3 + 0.28 * strands)
     hollow = np.clip(height - blur(height, 7.0), -3, 1.5)
     albedo *= np.clip(1 + 0.08 * hollow, 0.6, 1.1)[..., None]
     albedo *= (1 - SHADOW_STRENGTH * _cast_shadow(p, height))[..., None]
