@@ -105,7 +105,8 @@ def _finish(tracks: list[_Growing], length: int, source: FrameSource) -> list[Fa
     enough = max(min(3, length), BRIEF * most)
     kept = [_close(t, length) for t in tracks if len(t.boxes) >= enough]
     if not kept:
-        raise NoFaceError(f"{source.name}: no frontal face is found in any of {length} frames; give a video of a face, or --face none for face crops")
+        text = "give one in which a face looks at the camera and fills at least an eighth of the frame"
+        raise NoFaceError(f"{source.name}: no face is found in {length} frames; {text}")
     return sorted(kept, key=lambda t: -t.box[2] * t.box[3])
 
 
