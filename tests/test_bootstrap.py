@@ -131,3 +131,15 @@ def test_nothing_to_resample_is_refused() -> None:
         bootstrap(empty)
     with pytest.raises(DataError, match="resamples"):
         bootstrap(simulated(0.5), 0)
+
+
+def test_the_interval_of_several_seeds_covers_the_truth_where_seeds_move_whole_runs() -> None:
+    """Each seed is a bit better or worse as a whole: an interval that keeps all seeds in every resample would be far too narrow."""
+    rng, covered = np.random.default_rng(5), []
+    for draw in range(150):
+        runs = [simulated(float(np.clip(0.6 + rng.normal(0, 0.08), 0, 1)), subjects=40, draw=1000 + 3 * draw + k) for k in range(3)]
+        fields = [np.concatenate([getattr(run, name) for run in runs]) for name in ("sample_id", "subject", "label", "probabilities")]
+        pooled = Predictions(CLASSES, *fields, np.repeat(np.arange(3), len(runs[0])))
+        accuracy = bootstrap(pooled, 400).accuracy
+        covered.append(accuracy.low <= 0.6 + 0.4 / 3 <= accuracy.high)
+    assert 0.85 <= np.mean(covered) <= 1

@@ -116,7 +116,7 @@ def test_training_runs_have_no_folds(tmp_path: Path) -> None:
         ({"preset": "full"}, "preset is 'small' there and 'full' here"),
         ({"seeds": [0, 1]}, "seeds"),
         ({"weights": {"tag": "synthetic", "sha256": "ab" * 32}}, "weights"),
-        ({"parts": {"backbone": "other"}}, "parts.auxiliary"),
+        ({"parts": {"backbone": "other"}}, "parts.auxiliary is \\[\\] there and None here"),
         ({"protocol": facts(clip_table(seed=0, subjects=5))["protocol"]}, "protocol.hash"),
         ({"parameters": 7}, "parameters"),
     ],
@@ -252,7 +252,9 @@ def test_a_fold_that_is_not_as_it_should_be_is_refused_by_name(tmp_path: Path, n
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": NaN}', "[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\ufffe"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"schema": NaN}', '{"x": 1e999}', '{"x": "\\ud800"}', "[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\ufffe"]
+)
 def test_files_that_are_no_object(tmp_path: Path, text: str) -> None:
     run = write_run(tmp_path, TABLE)
     path = run.fold_path(0, run.protocol.folds[0].fold_id)
@@ -334,10 +336,15 @@ def test_a_label_that_depends_on_the_seed_is_refused(tmp_path: Path) -> None:
         ({"data": {"name": "toy"}}, "data.manifest_hash"),
         ({"weights": "imagenet"}, "weights"),
         ({"environment": {"cpu": []}}, "environment.cpu"),
+        ({"environment": {"cpu": "\ud800"}}, "environment.cpu"),
+        ({"environment": {str(i): i for i in range(51)}}, "environment"),
+        ({"parts": {"head": 3}}, "parts.head"),
+        ({"labels": [str(i) for i in range(101)]}, "labels"),
         ({"parameters": "many"}, "parameters"),
         ({"reference": "yes"}, "reference"),
         ({"protocol": {"name": "loso"}}, "protocol manifest"),
         ({"extra": object()}, "JSON"),
+        ({"extra": float("inf")}, "JSON"),
     ],
 )
 def test_facts_that_make_no_run(tmp_path: Path, change: dict, word: str) -> None:

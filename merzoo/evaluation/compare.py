@@ -17,8 +17,8 @@ def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> d
 
     Warns where a run is unfinished or the protocols differ. Raises `DataError` unless both hold the same samples with the same labels, and as `predictions`.
     """
-    pools = [predictions(run) for run in (run_a, run_b)]
-    paired = paired_difference(*pools, resamples=resamples)
+    pool_a, pool_b = predictions(run_a), predictions(run_b)
+    paired = paired_difference(pool_a, pool_b, resamples)
     for run in (run_a, run_b):
         if todo := len(run.missing()):
             warnings.warn(f"{run.path} is unfinished ({todo} folds to do); the comparison is of what is there", MerzooWarning, stacklevel=2)
@@ -26,8 +26,8 @@ def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> d
         warnings.warn("the runs split the same samples in other ways; the difference is of protocols too", MerzooWarning, stacklevel=2)
     difference = {name: {**asdict(d), "excludes_zero": d.excludes_zero} for name in METRICS for d in [getattr(paired, name)]}
     return {
-        "a": _side(run_a, pools[0], resamples),
-        "b": _side(run_b, pools[1], resamples),
+        "a": _side(run_a, pool_a, resamples),
+        "b": _side(run_b, pool_b, resamples),
         "difference": difference,
         "verdict": _verdict(difference),
         "bootstrap": {"resamples": paired.resamples, "lacking_a_class": paired.lacking_a_class, "unit": paired.unit},

@@ -16,22 +16,20 @@ MAX_BYTES = 64 * 2**20  # one JSON file; a fold of 3,000 samples and 7 classes h
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises `RunError` for a file that is missing, too large, no JSON, not an object, or holds NaN or Infinity."""
+    """The object in a JSON file. Raises `RunError` for a file that is missing, too large, no JSON, not an object, or holds what JSON cannot (NaN, infinite
+    numbers, lone surrogates)."""
     try:
         if not path.is_file():
             raise RunError(f"{path} is missing or no regular file; restore it or run again")
         if path.stat().st_size > MAX_BYTES:
             raise RunError(f"{path} is larger than {MAX_BYTES >> 20} MiB; no run folder of merzoo holds such a file")
-        value = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant)
+        value = json.loads(path.read_bytes().decode("utf-8"))
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # NaN, 1e999 and lone surrogates could not be written again
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read as JSON ({plain(error, 120)}); restore it, or delete it and resume the run") from None
     if not isinstance(value, dict):
         raise RunError(f"{path} holds no JSON object; restore it, or delete it and resume the run")
     return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def dumps(value: Any) -> str:

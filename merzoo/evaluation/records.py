@@ -14,6 +14,8 @@ from merzoo.text import plain
 SCHEMA = 1
 KINDS = ("evaluation", "training")
 MAX_TEXT = 300  # characters of a name
+MAX_CLASSES = 100  # a confusion matrix a subject is held in memory
+MAX_ENVIRONMENT = 50  # entries
 SUM_TOLERANCE = 1e-3  # bf16 softmax printed in full sums to 1 within this
 
 
@@ -29,13 +31,18 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
         look.true(isinstance(facts.get(name), Mapping), name, "an object")
     _check_data(look, facts["data"])
     _check_weights(look, facts.get("weights"))
+    for part, name in facts["parts"].items():
+        for text in name if isinstance(name, list) else [name]:
+            look.text(text, f"parts.{plain(part, 40)}")
+    look.true(len(facts["environment"]) <= MAX_ENVIRONMENT, "environment", f"at most {MAX_ENVIRONMENT} entries")
     for key, value in facts["environment"].items():
         look.text(key, "environment")
-        look.true(value is None or isinstance(value, str | int | float), f"environment.{plain(key, 40)}", "text or a number")
+        if not (value is None or value == "" or is_number(value)):
+            look.text(value, f"environment.{plain(key, 40)}")
     labels, seeds = look.sequence(facts.get("labels"), "labels"), look.sequence(facts.get("seeds"), "seeds")
     for label in labels:
         look.text(label, "labels")
-    look.true(len(labels) >= 2 and len(set(labels)) == len(labels), "labels", "two or more different classes")
+    look.true(2 <= len(labels) <= MAX_CLASSES and len(set(labels)) == len(labels), "labels", f"2 to {MAX_CLASSES} different classes")
     look.true(bool(seeds) and all(is_count(s) for s in seeds) and len(set(seeds)) == len(seeds), "seeds", "different integers >= 0")
     look.true("parameters" not in facts or facts["parameters"] is None or is_count(facts["parameters"]), "parameters", "an integer")
     look.true(isinstance(facts.get("reference", False), bool), "reference", "true or false")

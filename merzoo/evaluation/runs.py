@@ -28,7 +28,19 @@ from merzoo.evaluation.records import SCHEMA, check_fold, check_run
 from merzoo.evaluation.scores import METRICS, Predictions, Scores, confusion_matrix, scores_of, warn_of_absent
 
 _NOT_ASKED = ("schema", "created", "environment")  # what may differ between a run and its continuation
-_KEPT = ("model", "preset", "parts", "weights", "data", "labels", "seeds", "precision", "parameters", "reference", "environment")  # of run.json, in result.json
+_KEPT: dict[str, tuple[str, ...]] = {  # of run.json in result.json, and the fields that were checked where there could be more
+    "model": (),
+    "preset": (),
+    "parts": ("backbone", "head", "auxiliary", "strategy"),
+    "weights": ("tag", "sha256"),
+    "data": ("name", "part", "manifest_hash", "samples", "subjects"),
+    "labels": (),
+    "seeds": (),
+    "precision": (),
+    "parameters": (),
+    "reference": (),
+    "environment": (),
+}
 
 
 @dataclass(frozen=True)
@@ -168,9 +180,8 @@ def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
     absent = warn_of_absent(confusion, run.labels, f"{run.path}: ")
     intervals = bootstrap(pool, resamples)
     expected = len(run.seeds) * len(run.protocol.folds)
-    kept = {key: run.facts.get(key) for key in _KEPT}
     return {
-        **kept,
+        **{key: _kept(run.facts.get(key), fields) for key, fields in _KEPT.items()},
         "schema": SCHEMA,
         "protocol": {"name": run.protocol.name, "hash": run.protocol.hash, "folds": len(run.protocol.folds)},
         "tested": {"samples": len(set(pool.sample_id.tolist())), "subjects": len(set(pool.subject.tolist()))},
@@ -214,6 +225,10 @@ def _pooled(run: RunFolder, records: list[dict[str, Any]]) -> Predictions:
         probabilities=np.array([p["probabilities"] for _, p in rows], dtype=np.float64),
         seed=np.array([seed for seed, _ in rows], dtype=np.int64),
     )
+
+
+def _kept(value: Any, fields: tuple[str, ...]) -> Any:
+    return {field: value.get(field) for field in fields} if fields and value is not None else value
 
 
 def _score(pool: Predictions, seed: int) -> Scores:

@@ -93,8 +93,8 @@ def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         found.setdefault(json.dumps([row[key] for key in shared], sort_keys=True), []).append(row)
     groups = []
-    for key in sorted(found):
-        ordered = sorted(found[key], key=lambda row: (-row["scores"]["uf1"]["value"], row["model"], row["run"]))
+    for same in sorted(found.items(), key=lambda item: (item[1][0]["data"]["name"], item[1][0]["protocol"]["name"], -len(item[1]), item[0])):
+        ordered = sorted(same[1], key=lambda row: (-row["scores"]["uf1"]["value"], row["model"], row["run"]))
         sides = {"rows": [r for r in ordered if not r["reference"]], "references": [r for r in ordered if r["reference"]]}
         groups.append({**{name: ordered[0][name] for name in shared}, **sides})
     return groups

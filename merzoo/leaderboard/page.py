@@ -53,7 +53,8 @@ def training(row: dict[str, Any]) -> str:
 
 def _markdown_lines(board: dict[str, Any]) -> Iterator[str]:
     yield "# Micro-expression recognition: the board"
-    yield "\nLast epoch of a fixed budget, predictions pooled over folds, mean over seeds; 95 % intervals by bootstrap over subjects. Compare within a table only."
+    yield "\nLast epoch of a fixed budget, predictions pooled over folds, mean over seeds; 95 % intervals by bootstrap over subjects."
+    yield "Rows can be compared within a table only."
     for group in board["groups"]:
         data, protocol, tested = group["data"], group["protocol"], group["tested"]
         part = f" ({_md(data['part'])})" if data["part"] else ""
