@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -31,15 +32,14 @@ class Site:
         """Run Python code in a process that sees this folder."""
         return self._run([sys.executable, "-c", code, *arguments], environment)
 
-    def merzoo(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def merzoo(self, *arguments: str, stdout: int | IO[str] = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command line in a process that sees this folder."""
-        return self._run([sys.executable, "-m", "merzoo", *arguments], environment)
+        return self._run([sys.executable, "-m", "merzoo", *arguments], environment, stdout)
 
-    def _run(self, command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: list[str], environment: dict[str, str], stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MERZOO_")}
-        return subprocess.run(
-            command, env={**kept, "PYTHONPATH": str(self.root), **environment}, capture_output=True, text=True, cwd=self.root, timeout=120, check=False
-        )
+        seen = {**kept, "PYTHONPATH": str(self.root), **environment}
+        return subprocess.run(command, env=seen, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=self.root, timeout=120, check=False)
 
 
 @pytest.fixture

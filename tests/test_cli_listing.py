@@ -156,9 +156,11 @@ def test_warnings_of_libraries_are_kept_from_the_user(site):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_one_line():
+@pytest.mark.parametrize("heads", [1, 2000])
+def test_a_full_disk_is_one_line(site, heads):
+    site.distribution("many", source=f"def merzoo_register(register):\n    for i in range({heads}): register.head(f'head-{{i}}', 'a:b')\n")
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-m", "merzoo", "list", "--kind", "head"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = site.merzoo("list", "head-*", "--kind", "head", stdout=full)
     assert (done.returncode, done.stderr) == (2, "merzoo: No space left on device\n")
 
 

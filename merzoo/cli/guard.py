@@ -39,10 +39,7 @@ def _failed(error: BaseException) -> int:
         say("interrupted")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):  # the reader left, as `head` does
-        _drop_stdout()
         return 1
-    if isinstance(error, OSError):
-        _drop_stdout()
     say(_sentence(error))
     return ERROR
 
@@ -80,12 +77,3 @@ def _one_line_warnings() -> None:
     if not sys.warnoptions and os.environ.get("MERZOO_DEBUG") != "1":
         warnings.simplefilter("ignore")
         warnings.simplefilter("default", MerzooWarning)
-
-
-def _drop_stdout() -> None:
-    """Nothing more can be written there: keep the interpreter from trying again at its end."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
