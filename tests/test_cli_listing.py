@@ -97,6 +97,7 @@ def test_plugins_as_text(fruit):
         (["info"], "Missing argument"),
         (["info", "\x1b[31mred\nline"], r"\x1b[31mred line"),
         (["list", "a", "b"], "unexpected extra argument"),
+        (["leaderboard"], "Missing command; see 'merzoo leaderboard --help'"),
     ],
 )
 def test_usage_errors_are_one_line(site, one_line, arguments, said):

@@ -51,7 +51,9 @@ class _Verb(TyperCommand):
         found = getattr(importlib.import_module(f"merzoo.cli.{self.module}"), self.attribute)
         if isinstance(found, typer.Typer):
             found.rich_markup_mode = None
-            return get_group(found)
+            group = get_group(found)
+            group.no_args_is_help = False  # its help would come as an error: "missing command" is one line
+            return group
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         app.command(self.name)(found)
         return get_command(app)
