@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from merzoo.errors import MediaError, NoFaceError
 from merzoo.faces.align import EYES, Aligner, crop, similarity, similarity_from_box
 from merzoo.faces.detect import Box, FaceDetector
+from merzoo.faces.spot import spot
 from merzoo.faces.track import FaceTrack, track_faces
 from merzoo.faces.video import FrameSource, open_source
 
@@ -173,3 +175,16 @@ def test_tracking_holds_a_frame_at_a_time(still: np.ndarray) -> None:
     source = Endless(cv2.resize(still, (200, 200)), 300)
     (face,) = track_faces(source)
     assert len(face.detected) == 300 and source.most <= 3
+
+
+def test_memory_does_not_grow_with_the_length(still: np.ndarray) -> None:
+    peaks = []
+    for length in (60, 240):
+        source = Endless(cv2.resize(still, (200, 200)), length)
+        tracemalloc.start()
+        (face,) = track_faces(source)
+        spot(source, face, Aligner())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert source.most <= 3
+    assert peaks[1] - peaks[0] < 500_000, peaks  # 180 more frames of 120 kB, or of 40 kB in grey

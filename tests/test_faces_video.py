@@ -142,9 +142,7 @@ def test_frames_that_do_not_fit_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), [("a.avi", "MJPG"), ("a.mkv", "mp4v")])
-def test_a_video_cut_off_in_the_middle_gives_what_decodes_and_says_so_once(
-    tmp_path: Path, name: str, code: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_video_cut_off_in_the_middle_gives_what_decodes_and_says_so_once(tmp_path: Path, name: str, code: str, capfd: pytest.CaptureFixture[str]) -> None:
     source = open_source(cut(write_video(tmp_path / name, code)))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
