@@ -23,7 +23,9 @@ Loss = Callable[["Recognizer", Batch, torch.Generator], tuple[Tensor, dict[str, 
 class Batches(Protocol):
     """How a stage's batches are drawn: a pure function of seed and step, so that a stage can be resumed at any step with the same bits."""
 
-    clips: Sequence[Clips]  # everything it draws from; the engine checks these against the test subjects
+    @property
+    def clips(self) -> Sequence[Clips]:
+        """Everything it draws from; the engine checks these against the test subjects."""
 
     def steps_per_epoch(self) -> int:
         """Steps in which every clip is seen about once."""

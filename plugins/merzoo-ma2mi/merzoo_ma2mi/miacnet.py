@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
+from merzoo_ma2mi.attention import attend
 
 Layers = Sequence[Sequence[int]]  # (channels, stride) each
 
@@ -98,13 +99,8 @@ class TransformerBlock(nn.Module):
         """Tokens of the same shape."""
         normed = self.norm_attention(x)
         source = normed if memory is None else memory
-        q = self._split(self.query(normed))
-        k, v = (self._split(part) for part in self.key_value(source).chunk(2, dim=-1))
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        x = x + self.out(attend(self.query(normed), self.key_value(source), self.heads))
         return x + self.mlp(self.norm_mlp(x))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class PositionBranch(nn.Module):

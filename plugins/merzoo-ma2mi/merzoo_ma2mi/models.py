@@ -29,6 +29,7 @@ SMALL_NETWORK = {
     "normalise": "symmetric",
     "action_scale": 4.0,
 }
+SMALL_FUTURE = {"channels": 8, "down": 4, "codec_width": 48, "codec_depth": 1, "width": 128, "depth": 2, "heads": 2, "mlp_ratio": 2.0, "patch": 4}
 SMALL_HEAD = {"init_std": 0.005}
 
 # MMNet's: one geometry for both frames; the onset may be read up to 0.15/4 of the rise late, the apex as much early.
@@ -45,6 +46,11 @@ MMNET_RECIPE = {
 }
 FULL_FINE_TUNING = {"augmentation": MMNET_AUGMENTATION, "jitter": MMNET_JITTER}
 SMALL_FINE_TUNING = {"epochs": 40, "batch_size": 32, "lr": 1.5e-3, "weight_decay": 0.05, "label_smoothing": 0.1}
+SMALL_MA2MI = {
+    "autoencoder": {"steps": 400, "batch_size": 16, "lr": 2e-3},
+    "pretext": {"steps": 600, "batch_size": 32, "lr": 1.5e-3},
+    "fine_tuning": {**SMALL_FINE_TUNING, "lr": 1e-3},
+}
 
 
 def embedded(model: str) -> tuple[WeightsSpec, ...]:
@@ -64,7 +70,7 @@ def miacnet_ma2mi() -> ModelSpec:
         strategy="ma2mi",
         presets={
             "full": Preset(backbone=FULL_NETWORK, strategy={"fine_tuning": FULL_FINE_TUNING}, preprocessing=FULL_CROP),
-            "small": Preset(backbone=SMALL_NETWORK, head=SMALL_HEAD, preprocessing=SMALL_CROP),
+            "small": Preset(SMALL_NETWORK, SMALL_HEAD, {"future-frame": SMALL_FUTURE}, SMALL_MA2MI, SMALL_CROP),
         },
         weights=embedded("miacnet-ma2mi"),
         paper=PAPER,
