@@ -68,7 +68,7 @@ MICRO = Conditions(
     lead_s=(0.06, 0.13), tail_s=(0.05, 0.10), onset_jitter=3, apex_jitter=4, apex_after=5, habit_px=(0.15, 0.5),
 )  # fmt: skip
 MACRO = Conditions(
-    fps=20, peak_px=(4, 10), most_px=8.0, onset_s=(0.25, 0.55), hold_s=(0.05, 0.5), offset_s=(0.35, 0.8), longest_s=1.1,
+    fps=20, peak_px=(4, 8), most_px=8.0, onset_s=(0.25, 0.55), hold_s=(0.05, 0.5), offset_s=(0.35, 0.8), longest_s=0.95,
     lead_s=(0.05, 0.20), tail_s=None, onset_jitter=1, apex_jitter=1, apex_after=2, habit_px=(0.6, 2.0),
 )  # fmt: skip
 KINDS = {"micro": MICRO, "macro": MACRO}
@@ -127,10 +127,9 @@ def _emotion(seed: list[int]) -> tuple[str, dict[int, float]]:
 def _timing(seed: list[int], c: Conditions, fixed_frames: int | None) -> Timing:
     rng = np.random.default_rng([*seed, STREAM_TIMING])
     onset, hold, offset, lead = (float(rng.uniform(*span)) for span in (c.onset_s, c.hold_s, c.offset_s, c.lead_s))
-    if fixed_frames is not None:  # shorter clips are quicker ones: all of the expression stays inside
-        pace = min(1.0, fixed_frames / 24)
-        onset, hold, offset, lead = onset * pace, hold * pace, offset * pace, lead * pace
-    squeeze = min(1.0, c.longest_s / (onset + hold + offset))
+    pace = 1.0 if fixed_frames is None else min(1.0, fixed_frames / 24)  # shorter clips are quicker ones: all of the expression stays inside
+    onset, hold, offset, lead = onset * pace, hold * pace, offset * pace, lead * pace
+    squeeze = min(1.0, c.longest_s * pace / (onset + hold + offset))
     onset, hold, offset = onset * squeeze, hold * squeeze, offset * squeeze
     frames = fixed_frames or int(np.ceil((lead + onset + hold + offset + float(rng.uniform(*(c.tail_s or (0, 0))))) * c.fps)) + 1
     marks = np.random.default_rng([*seed, STREAM_ANNOTATION])
