@@ -54,10 +54,10 @@ def overlay(crop: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
     side = crop.shape[0]
     large = np.clip(cv2.resize(heat.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)
-    glow = cv2.cvtColor(cv2.applyColorMap(np.uint8(255 * (0.25 + 0.75 * large)), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)  # type: ignore[call-overload]
+    glow = cv2.cvtColor(cv2.applyColorMap((255 * (0.25 + 0.75 * large)).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     grey = np.repeat(crop.mean(2, keepdims=True), 3, axis=2)
     weight = 0.7 * large[..., None] ** 0.8
-    return np.uint8(np.rint((1 - weight) * grey + weight * glow))
+    return np.rint((1 - weight) * grey + weight * glow).astype(np.uint8)
 
 
 def _header(prediction: Prediction) -> Image.Image:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -104,12 +104,24 @@ class Prediction:
         return f'<img style="max-width:100%" alt="{html.escape(str(self))}" src="data:image/png;base64,{picture}">'
 
 
+class Options(TypedDict, total=False):
+    """What `predict` takes beside source, model and face."""
+
+    weights: str | Path
+    interval: Interval | Sequence[int] | None
+    device: str | torch.device
+    out: str | Path | None
+    max_events: int
+    fps: float | None
+    progress: Callable[[str], None] | None
+
+
 @overload
-def predict(source: Source, model: str | Recognizer | None = ..., *, face: Literal["all"], **options: Any) -> list[Prediction]: ...
+def predict(source: Source, model: str | Recognizer | None = ..., *, face: Literal["all"], **options: Unpack[Options]) -> list[Prediction]: ...
 @overload
-def predict(source: Source, model: str | Recognizer | None = ..., *, face: Literal["largest", "none"] = ..., **options: Any) -> Prediction: ...
+def predict(source: Source, model: str | Recognizer | None = ..., *, face: Literal["largest", "none"] = ..., **options: Unpack[Options]) -> Prediction: ...
 @overload
-def predict(source: Source, model: str | Recognizer | None = ..., *, face: Face, **options: Any) -> Prediction | list[Prediction]: ...
+def predict(source: Source, model: str | Recognizer | None = ..., *, face: Face, **options: Unpack[Options]) -> Prediction | list[Prediction]: ...
 def predict(
     source: Source,
     model: str | Recognizer | None = None,
