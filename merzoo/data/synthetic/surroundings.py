@@ -26,8 +26,8 @@ class Canvas:
     bare: Array
 
 
-def _strands(person: Identity, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Hair texture (unit variance) that runs from the parting outwards and down, and the angle of each strand."""
+def _strands(person: Identity, rng: np.random.Generator) -> Array:
+    """Hair texture of unit variance, whose strands run from the parting outwards and down."""
     x, y = FINE.x - person.parting_x * 0.7, FINE.y + 34.0
     radius = np.hypot(x, y)
     wave = person.style.curl * (np.sin(radius / 7.0 + 2.2 * np.sin(x / 19.0)) + 0.5 * np.sin(radius / 3.1 + x / 6.0))
@@ -37,7 +37,7 @@ def _strands(person: Identity, rng: np.random.Generator) -> tuple[Array, Array]:
     texture = fine / fine.std() + 0.9 * lock / lock.std()
     u, v = (angle / np.pi * 0.5 + 0.5) * 1023, np.clip(radius / 175, 0, 1) * 63
     out = cv2.remap(texture, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return (out / out.std()).astype(np.float32), angle.astype(np.float32)
+    return (out / out.std()).astype(np.float32)
 
 
 def _hairline(person: Identity) -> Array:
@@ -76,7 +76,8 @@ def _hair_colour(person: Identity, strands: Array) -> Array:
     return np.clip(np.array(person.hair, np.float32) * tone[..., None], 0.008, 1).astype(np.float32)
 
 
-def _over(below: Array, colour: Array | float, cover: Array) -> Array:
+def _over(below: Array, colour: Array, cover: Array) -> Array:
+    """`colour` laid over `below` where `cover` is 1."""
     return (below * (1 - cover[..., None]) + cover[..., None] * colour).astype(np.float32)
 
 
@@ -89,7 +90,7 @@ def _backdrop(person: Identity) -> tuple[Array, Array]:
 
 def _neck_and_clothes(person: Identity, albedo: Array, height: Array) -> tuple[Array, Array]:
     p, x, y = person, np.abs(FINE.x), FINE.y
-    half = (23.5 if p.feminine else 27.5) + 1.2 * smoothstep(y, 112, 132) * 4
+    half = (23.5 if p.feminine else 27.5) + 4.8 * smoothstep(y, 112, 132)
     neck = (1 - smoothstep(x - half, -0.8, 0.8)) * smoothstep(y, 88, 92)
     round_neck = 7 * np.sqrt(np.clip(1 - (x / (half + 1)) ** 2, 0, 1)) - 3.5
     albedo = _over(albedo, np.array(p.skin, np.float32) * 0.86, neck)
@@ -135,7 +136,7 @@ def paint(person: Identity) -> Canvas:
     """The neutral person, layer over layer: wall, hair behind, neck and clothes, ears, head, hair in front."""
     p, head = person, shape(person)
     rng = p.seeded(STREAM_HAIR)
-    strands, _ = _strands(p, rng)
+    strands = _strands(p, rng)
     behind, front = _hair_masks(p, head, strands)
     hair = _hair_colour(p, strands)
     albedo, height = _backdrop(p)
