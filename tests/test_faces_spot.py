@@ -90,6 +90,15 @@ def test_head_motion_is_taken_out_and_the_smile_left(face: np.ndarray) -> None:
     assert kept == pytest.approx(between(small(face), small(moved(face, 1.5))), rel=0.3)
 
 
+def test_a_strong_smile_is_not_taken_for_the_head(face: np.ndarray) -> None:
+    held = similarity(np.array([[92.5, 102.5], [162.5, 102.5]]))
+    steady = HeldFace(face, held)
+    for smile in (2, 4, 6, 8):
+        steady.add(moved(face, smile))
+    points = np.array([[128, 140, 1], [88, 120, 1], [168, 120, 1.0]])
+    assert np.abs(points @ (steady.transform - held).T).max() < 0.1
+
+
 def test_locate() -> None:
     curve = np.array([0, 0, 0, 0.1, 1, 3, 5, 6, 5, 3, 1, 0.2, 0])
     assert locate(curve) == (3, 7, 10)

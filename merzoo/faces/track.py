@@ -70,8 +70,11 @@ def track_faces(source: FrameSource, detector: FaceDetector | None = None) -> li
         if not alive or index % rescan == 0:
             _associate(tracks, detector.detect(grey), index)
         for track in alive:
-            if track.last != index and (box := detector.near(grey, track.boxes[track.last])) and not _taken(tracks, box, index):
-                track.add(index, box)
+            if track.last != index:
+                known = track.boxes[track.last]
+                box = detector.near(grey, known)
+                if box is not None and box.iou(known) >= SAME_FACE and not _taken(tracks, box, index):
+                    track.add(index, box)
         if index % EYES_EVERY == 0:
             for track in tracks:
                 if track.last == index and (eyes := detector.eyes(grey, track.boxes[index])) is not None:
