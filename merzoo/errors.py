@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class MerzooError(Exception):
-    """Base of all errors that merzoo raises on purpose."""
+    """Base of all errors that merzoo raises on purpose. They can be sent from a worker process, whatever their `__init__` asks for."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[MerzooError], args: tuple[Any, ...], facts: dict[str, Any]) -> MerzooError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class MerzooWarning(UserWarning):

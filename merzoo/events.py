@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from merzoo.interfaces import Batch
     from merzoo.recognizer import Recognizer
 
-CURVE = 48  # points of a motion curve at most: enough for a picture
+CURVE = 32  # points of a motion curve at most: enough for a picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ def looks(recognizer: Recognizer, frames: np.ndarray, interval: Interval) -> lis
     from merzoo.registry import registry
     from merzoo.views.base import centre
 
-    device = next((p.device for p in recognizer.parameters()), torch.device("cpu"))
+    device = next((t.device for t in chain(recognizer.parameters(), recognizer.buffers())), torch.device("cpu"))
     kinds = {name: [registry().get("view", v.kind).load()(**v.options) for v in views] for name, views in recognizer.test_views.items()}
     batches: list[Batch] = [{} for _ in range(max(map(len, kinds.values())))]
     for name, choices in kinds.items():

@@ -36,18 +36,22 @@ def heatmap(recognizer: Recognizer, batch: Batch, class_index: int) -> np.ndarra
 
 
 def _evidence(recognizer: Recognizer, batch: Batch, class_index: int) -> list[Tensor]:
+    with torch.no_grad():
+        features = recognizer.backbone(batch)
+    held = [*features.maps.values(), *(value for name, value in features.extras.items() if name == ATTENTION)]
+    if any(len(value) != 1 for value in held):
+        raise UsageError("heat maps are made of one sample at a time; give a batch of one")
+    if ATTENTION in features.extras:
+        attention = features.extras[ATTENTION][0].mean(0)
+        return [attention - attention.min()]
+    if isinstance(recognizer.head, GapHead):
+        return [class_activation(recognizer.head, features, class_index)]
+    if not features.maps:
+        return []
     # Outside inference mode, and with inputs that ask for gradients, so that frozen networks have a Grad-CAM too.
     with torch.inference_mode(False), torch.enable_grad():
         inputs = {name: batch[name].detach().clone().requires_grad_() for name in recognizer.backbone.inputs}
         features = recognizer.backbone(inputs)
-        for name, value in [*features.extras.items(), *features.maps.items()]:
-            if len(value) != 1 and (name == ATTENTION or name in features.maps):
-                raise UsageError(f"heat maps are made of one sample at a time; this batch has {len(value)}")
-        if ATTENTION in features.extras:
-            attention = features.extras[ATTENTION].detach()[0].mean(0)
-            return [attention - attention.min()]
-        if isinstance(recognizer.head, GapHead):
-            return [class_activation(recognizer.head, features, class_index)]
         return grad_cam(features, recognizer.head(features), class_index)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from merzoo.errors import UsageError
 from merzoo.specs import View
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class Features:
     extras: dict[str, Tensor] = field(default_factory=dict)
 
     def only_pooled(self) -> Tensor:
-        """All pooled branches side by side, [B, ΣD], in the order of their names."""
+        """All pooled branches side by side, [B, ΣD], in the order of their names. Raises `UsageError` where there is none."""
+        if not self.pooled:
+            raise UsageError("this backbone gives no pooled features for these inputs; use a head on its maps")
         return torch.cat([self.pooled[name] for name in sorted(self.pooled)], dim=1)
 
 
@@ -69,7 +72,7 @@ class AuxiliaryTask(nn.Module):
     """A second task on the same features, with a loss of its own.
 
     Built as `Task(features, inputs, **options)`: shapes of the features (meta tensors, B = 1) and of the backbone's inputs.
-    views: targets of its own that are views; added to the batch under their names.
+    views: targets of its own that are views; added to the batch under their names, cropped to the side of the backbone's largest input by the same geometry.
     predicts: True where its predictions are part of a result (action units); then it is saved with the weights. A task that only shapes the backbone
     (a pretext) leaves it False and is dropped once training ends.
     """

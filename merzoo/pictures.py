@@ -21,6 +21,7 @@ BARS = 7  # labels with a bar of their own
 PAPER, INK, GREY, FAINT, RULE = "#fbfaf7", "#1d2430", "#667080", "#e9e6df", "#d5d1c7"
 AMBER, AMBER_INK = "#fdf0cf", "#7a4d00"
 ACCENTS, TINTS = ("#0f766e", "#4f46e5", "#c2410c"), ("#cfe6e1", "#dcdaf8", "#f6d9c8")
+MICRO = 0.5  # s: the longest a micro-expression lasts (Yan et al. 2013)
 GAINS = (1, 2, 3, 4, 6, 8, 12, 16)  # of the change between onset and apex
 
 
@@ -136,7 +137,7 @@ def _row(prediction: Prediction, event: Event, number: int) -> Image.Image:
     when = _when(prediction, event)
     canvas.text((WIDTH - MARGIN, 46), when, 18, GREY, anchor="rm")
     if not event.confident:
-        words = "No movement stands out: the strongest there was"
+        words = "No movement stands out; this is the strongest"
         left = MARGIN + 76 + used
         room = WIDTH - MARGIN - text_width(when, 18) - left - 48
         if room > 120:
@@ -171,17 +172,20 @@ def _bars(canvas: Canvas, event: Event, left: float, top: float, accent: str) ->
         bar = y + size + 8
         thick = max(5.0, min(12.0, pitch - size - 14))
         canvas.box(left, bar, right, bar + thick, FAINT, radius=thick / 2)
-        canvas.box(left, bar, left + max(thick, (right - left) * p), bar + thick, accent if label == event.emotion else "#a9b0ba", radius=thick / 2)
+        if p >= 0.005:  # what is written as 0 % has no bar
+            canvas.box(left, bar, left + max(thick, (right - left) * p), bar + thick, accent if label == event.emotion else "#a9b0ba", radius=thick / 2)
 
 
 def _footer(prediction: Prediction, hidden: int) -> Image.Image:
     from merzoo.version import __version__
 
     canvas = Canvas(WIDTH, 64, PAPER)
-    words = "" if prediction.events else "No movement to name."
+    words = [] if prediction.events else ["No movement to name."]
     if hidden > 0:
-        words = f"{hidden} weaker movement{'s' if hidden > 1 else ''} in prediction.json"
-    canvas.text((MARGIN, 18), words, 16, GREY)
+        words.append(f"{hidden} weaker movement{'s' if hidden > 1 else ''} in prediction.json.")
+    if prediction.fps and any(event.offset - event.onset > MICRO * prediction.fps for event in prediction.events):
+        words.append("Micro-expressions last at most half a second; a longer movement is an ordinary expression.")
+    canvas.text((MARGIN, 18), " ".join(words), 16, GREY)
     canvas.text((WIDTH - MARGIN, 18), f"merzoo {__version__}", 16, GREY, anchor="ra")
     return canvas.finished()
 

@@ -195,6 +195,8 @@ def _recognizer(model: str | Recognizer | None, weights: str | Path, device: str
     from merzoo.recognizer import Recognizer, load
 
     if isinstance(model, Recognizer):
+        if weights != "default":
+            raise UsageError("a recogniser has its weights already; give a model's name to load others")
         return model if device == "auto" else model.to(_device(device))
     return load(model or default_model(), weights, device=_device(device))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from merzoo.entries import last_line
 from merzoo.errors import UsageError
 from merzoo.interfaces import AuxiliaryTask, Backbone, Batch, Features, Head, Strategy
+from merzoo.making import make
 from merzoo.needs import check_needs
 from merzoo.registry import registry
 from merzoo.specs import Config, ModelSpec, Preprocessing, Preset, View, WeightsSpec
@@ -59,7 +62,7 @@ class Recognizer(nn.Module):
         return self.head(self.backbone(batch))
 
     def probabilities(self, looks: Sequence[Batch]) -> Tensor:
-        """Probabilities [B, classes] in float32: softmax of each look's logits, averaged over looks (our choice)."""
+        """Probabilities [B, classes] in float32: softmax of each look's logits, averaged over looks (`ModelSpec.reduce`; our choice)."""
         return torch.stack([self(batch).float().softmax(1) for batch in looks]).mean(0)
 
     def saved(self) -> dict[str, Tensor]:
@@ -84,6 +87,7 @@ def build(
 ) -> Recognizer:
     """A recogniser of any registered parts whose needs are met, with random weights. A part is a name, or (name, options).
 
+    preprocessing: how faces are cropped; None takes crops large enough for the backbone.
     Raises `NeedsError` naming the part and what it misses, `UnknownNameError` for a name nobody registered, `UsageError` without labels.
     """
     (b, b_options), (h, h_options), (s, s_options) = (_named(part) for part in (backbone, head, strategy))
@@ -91,57 +95,81 @@ def build(
     preset = Preset(b_options, h_options, tasks, s_options, preprocessing or Preprocessing())
     summary = f"{b} + {h}, trained by {s}"
     spec = ModelSpec(f"{b}+{h}+{s}" + "".join(f"+{task}" for task in tasks), summary, b, h, tuple(tasks), s, presets={"full": preset})
-    return assemble(spec, "full", labels)
+    recognizer = assemble(spec, "full", labels)
+    if preprocessing is None:
+        size = _crop_for(max(shape[-1] for shape in recognizer.backbone.inputs.values()))
+        recognizer.spec = dataclasses.replace(spec, presets={"full": dataclasses.replace(preset, preprocessing=Preprocessing(size=size))})
+    return recognizer
+
+
+def _crop_for(side: int) -> int:
+    """The side in px of a stored crop for inputs of `side` px: the usual one, or an eighth larger than the input, which leaves room for shifts (our choice)."""
+    usual = Preprocessing().size
+    return usual if side <= usual else side + -(-side // 7)
 
 
 def _named(part: Part) -> tuple[str, Config]:
-    return (part, {}) if isinstance(part, str) else part
+    if isinstance(part, str):
+        return part, {}
+    if isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], str) and isinstance(part[1], Mapping):
+        return part
+    raise UsageError(f"a part is a name or (name, {{option: value}}), not {part!r}")
 
 
 def assemble(spec: ModelSpec, preset: str, labels: Sequence[str], *, data_provides: Iterable[str] | None = None, for_training: bool = True) -> Recognizer:
     """The recogniser of a specification, with random weights from torch's global seed.
 
     data_provides: what the data at hand offers ("macro-clips"); None where no data is known yet, and then only the parts are checked.
-    for_training False leaves out auxiliary tasks that only shape training.
+    for_training False leaves out auxiliary tasks that only shape training. Raises `UsageError` for labels, options or views that cannot be, `NeedsError` and
+    `UnknownNameError` before any part is imported.
     """
-    if len(set(labels)) < 2 or len(set(labels)) != len(labels):
-        raise UsageError(f"labels {list(labels)} must be at least two different names")
+    if isinstance(labels, str) or len(set(labels)) < 2 or len(set(labels)) != len(labels):
+        raise UsageError(f"labels {labels if isinstance(labels, str) else list(labels)} must be at least two different names")
+    if spec.reduce != "mean":
+        raise UsageError(f"{spec.name}: reduce '{spec.reduce}' is not known; several test views of a clip are reduced by their 'mean'")
     options = spec.preset(preset)
     entries = registry().parts(spec)
-    check_needs(entries, data_provides)
+    check_needs(entries, None if data_provides is None else frozenset(data_provides))
     build_backbone, build_head, *build_tasks, build_strategy = (entry.load() for entry in entries)
-    backbone: Backbone = _make(build_backbone, spec.backbone, options.backbone)
+    backbone: Backbone = make(build_backbone, f"backbone '{spec.backbone}'", options.backbone)
     shapes = feature_shapes(backbone)
-    head: Head = _make(build_head, spec.head, options.head, shapes, len(labels))
+    head: Head = make(build_head, f"head '{spec.head}'", options.head, shapes, len(labels))
     tasks = {}
     for name, build_task in zip(spec.auxiliary, build_tasks, strict=True):
         if for_training or build_task.predicts:
-            tasks[name] = _make(build_task, name, options.auxiliary.get(name, {}), shapes, dict(backbone.inputs))
-    strategy: Strategy = _make(build_strategy, spec.strategy, options.strategy)
-    return Recognizer(spec, preset, labels, backbone, head, tasks, strategy)
+            tasks[name] = make(build_task, f"auxiliary task '{name}'", options.auxiliary.get(name, {}), shapes, dict(backbone.inputs))
+    strategy: Strategy = make(build_strategy, f"strategy '{spec.strategy}'", options.strategy)
+    recognizer = Recognizer(spec, preset, labels, backbone, head, tasks, strategy)
+    _check_views(recognizer)
+    return recognizer
 
 
-def _make(target: Callable[..., Any], name: str, options: Config, *args: Any) -> Any:
-    """Call a part with its options; an option it does not know becomes one line."""
-    try:
-        return target(*args, **options)
-    except TypeError as error:
-        if "unexpected keyword argument" in str(error):
-            raise UsageError(f"{name}: {str(error).split('() ')[-1]}; `merzoo info {name}` shows its options") from error
-        raise
+def _check_views(recognizer: Recognizer) -> None:
+    """Raise unless every view is one that can be built, of an input that the backbone has."""
+    name, inputs = recognizer.spec.name, recognizer.backbone.inputs
+    for views in (recognizer.train_views, recognizer.test_views):
+        for wanted, choices in views.items():
+            if wanted not in inputs or not choices:
+                raise UsageError(f"{name}: views of the input '{wanted}' are given, but its backbone's inputs are {', '.join(inputs)}; each needs one or more")
+            for view in choices:
+                make(registry().get("view", view.kind).load(), f"view '{view.kind}'", view.options)
 
 
 def feature_shapes(backbone: Backbone) -> Features:
-    """Shapes of a backbone's features for one sample, as meta tensors: nothing is computed."""
+    """Shapes of a backbone's features for one sample, as meta tensors: nothing is computed. Raises `UsageError` where its own inputs do not suit it."""
     state = {k: torch.empty_like(v, device="meta") for k, v in [*backbone.named_parameters(), *backbone.named_buffers()]}
     batch = {name: torch.empty((1, *shape), device="meta") for name, shape in backbone.inputs.items()}
-    training = backbone.training
+    modes = {module: module.training for module in backbone.modules()}
     backbone.eval()
     try:
         with torch.no_grad():
             return torch.func.functional_call(backbone, state, (batch,))
+    except Exception as error:
+        shapes = ", ".join(f"{name} {list(shape)}" for name, shape in backbone.inputs.items())
+        raise UsageError(f"{type(backbone).__name__} cannot take its inputs {shapes} ({last_line(error)}); give other options") from error
     finally:
-        backbone.train(training)
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def load(
@@ -154,23 +182,27 @@ def load(
 ) -> Recognizer:
     """A model by name, ready to predict: `load("miacnet-ma2mi")`, `load("miacnet-ma2mi@tag")`.
 
+    A tag is given once, by @ or as `weights`.
+
     weights: "default" takes the model's first weights (those it comes with); a tag; a path to a .safetensors file; None for random weights of the
-    full preset. labels are needed only with weights=None. Raises `UnknownNameError`, `WeightsError`, `NeedsError`.
+    full preset. labels and preset go with weights=None; weights know theirs. Raises `UnknownNameError`, `WeightsError`, `NeedsError`, `UsageError`.
     """
     from merzoo.weights import open_weights
 
     name, _, tag = name.partition("@")
     spec = registry().model(name)
-    if tag:
-        weights = tag
+    if tag and weights != "default":
+        raise UsageError(f"{name}: weights are given twice, '{tag}' and {str(weights)!r}; leave one out")
+    weights = tag or weights
     if weights is None:
         if labels is None:
             raise UsageError(f"{name}: random weights know no labels; give labels=[…]")
         return assemble(spec, preset or _first_preset(spec), labels).eval().to(device)
     found, tensors = open_weights(spec, weights)
+    for what, asked, own in (("preset", preset, found.preset), ("labels", None if labels is None else tuple(labels), found.labels)):
+        if asked is not None and asked != own:
+            raise UsageError(f"{name}: weights '{found.tag}' are of {what} {own!r}, not {asked!r}; leave the {what} out, or use weights=None")
     recognizer = assemble(spec, found.preset, found.labels, for_training=False)
-    if preset is not None and preset != found.preset:
-        raise UsageError(f"{name}: weights '{found.tag}' are of preset '{found.preset}', not '{preset}'; leave the preset out, or use weights=None")
     fill(recognizer, tensors, found.tag)
     recognizer.weights = found
     return recognizer.eval().to(device)

@@ -71,15 +71,33 @@ class WeightsSpec:
     metrics: Config = field(default_factory=dict)
     licence: str = "Apache-2.0"
 
+    def __post_init__(self) -> None:
+        """Raises `WeightsError` where a field is not what it should be: cards are files, and overlap with a test is refused on their word."""
+        texts = {name: getattr(self, name) for name in ("tag", "preset", "source", "sha256", "protocol", "licence")}
+        wrong = [name for name, value in texts.items() if not isinstance(value, str)]
+        wrong += [name for name, value in (("trained_on", self.trained_on), ("metrics", self.metrics)) if not isinstance(value, Mapping)]
+        if not _texts(self.labels):
+            wrong.append("labels")
+        elif isinstance(self.trained_on, Mapping) and not _texts(self.trained_on.get("subjects", ())):
+            wrong.append("trained_on.subjects")
+        if wrong:
+            faults = ", ".join(wrong)
+            raise WeightsError(f"weights {self.tag!r}: {faults} of the wrong type; labels and subjects are lists of text, the rest texts or objects")
+        object.__setattr__(self, "labels", tuple(self.labels))
+
     @classmethod
     def from_json(cls, path: Path | str) -> WeightsSpec:
         """Read the card that training wrote beside the weights. Raises `WeightsError` where it is not one."""
         try:
-            card = json.loads(Path(path).read_text(encoding="utf-8"))
+            card: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
             known = {f.name for f in dataclasses.fields(cls)}
-            return cls(**{k: tuple(v) if k == "labels" else v for k, v in card.items() if k in known})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            return cls(**{k: v for k, v in card.items() if k in known})
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise WeightsError(f"weights card {path} cannot be read ({error}); train again or restore the file") from error
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,10 +14,13 @@ from typing import Any
 
 from torch import Tensor
 
+from merzoo.entries import last_line
 from merzoo.errors import WeightsError
 from merzoo.specs import ModelSpec, WeightsSpec
 
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})/(?P<file>[\w./-]+)")
+PACKAGE = re.compile(r"package:(?P<package>[A-Za-z_][\w.]*)/(?P<file>[\w./-]+)")
+PICKLES = (b"\x80", b"PK\x03\x04", b"(dp", b"cco")  # of protocol 2 and later, in torch's zip, and older ones
 HEADER_LIMIT = 16 * 2**20  # bytes; a header of a million tensors is far smaller
 
 
@@ -43,34 +47,42 @@ def _from_path(spec: ModelSpec, path: Path) -> tuple[WeightsSpec, dict[str, Tens
     if card.get("model") not in (None, spec.name):
         raise WeightsError(f"{path} holds weights of {card['model']!r}, not of {spec.name}; load them by that name")
     try:
-        labels, preset = tuple(str(label) for label in card["labels"]), str(card["preset"])
-    except (KeyError, TypeError) as error:
+        found = WeightsSpec(path.name, card["preset"], str(path), digest(path), card["labels"], card.get("trained_on") or {})
+    except KeyError as error:
         raise WeightsError(f"{path} does not say its labels and preset; only files written by `merzoo train` load by path") from error
-    spec.preset(preset)
-    trained_on = card.get("trained_on")
-    return WeightsSpec(path.name, preset, str(path), digest(path), labels, trained_on if isinstance(trained_on, dict) else {}), tensors
+    spec.preset(found.preset)
+    return found, tensors
 
 
 def locate(weights: WeightsSpec) -> Path:
     """The file of these weights on this machine; those of the Hub are fetched into huggingface_hub's cache by their pinned revision."""
     source = weights.source
     if source.startswith("package:"):
-        package, _, name = source.removeprefix("package:").partition("/")
+        match = PACKAGE.fullmatch(source)
+        if not match or not _inside(match["file"]):
+            raise WeightsError(f"weights source {source!r} is not package:PACKAGE/PATH with a path inside the package")
         try:
-            return Path(str(resources.files(package).joinpath(name)))
-        except ModuleNotFoundError as error:
-            raise WeightsError(f"weights '{weights.tag}' lie in the package {package}, which is not installed") from error
+            return Path(str(resources.files(match["package"]).joinpath(match["file"])))
+        except Exception as error:  # importing a package may fail in any way
+            where = match["package"]
+            raise WeightsError(f"weights '{weights.tag}' lie in the package {where}, which is not installed or broken ({last_line(error)})") from error
     if source.startswith("hf://"):
         match = HUB.fullmatch(source)
-        if not match or ".." in match["file"]:
+        if not match or not _inside(match["file"]):
             raise WeightsError(f"weights source {source!r} is not hf://org/repo@<40 hex digits>/file; pin the commit")
         from huggingface_hub import hf_hub_download
 
         try:
             return Path(hf_hub_download(match["repo"], match["file"], revision=match["revision"]))
         except Exception as error:  # the Hub client raises many kinds; all mean that the file cannot be had
-            raise WeightsError(f"weights '{weights.tag}' cannot be fetched from {source}: {str(error).splitlines()[0]}") from error
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise WeightsError(f"weights '{weights.tag}' cannot be fetched from {source}: {why}; go online, or give a path") from error
     return Path(source)
+
+
+def _inside(name: str) -> bool:
+    """Whether a relative path with slashes stays below where it starts."""
+    return not {"", ".", ".."} & set(name.split("/"))
 
 
 def digest(path: Path) -> str:
@@ -91,47 +103,69 @@ def verify(path: Path, sha256: str) -> None:
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All tensors of a .safetensors file, on the CPU, and the card in its header ({} where there is none). Never unpickles."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    if not path.is_file():
-        raise WeightsError(f"weights {path} do not exist; check the path")
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":
-        raise WeightsError(f"weights {path} are a pickle, which can run code; only .safetensors is read")
-    if int.from_bytes(start, "little") > min(HEADER_LIMIT, path.stat().st_size):
-        raise WeightsError(f"weights {path} are no safetensors file, or cut off; fetch them again")
+    _check_start(path)
     try:
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {}).get("merzoo", "{}"))
-            return {key: file.get_tensor(key) for key in file.keys()}, card if isinstance(card, dict) else {}  # noqa: SIM118  (no mapping)
-    except (SafetensorError, ValueError, OSError) as error:
-        raise WeightsError(f"weights {path} are no safetensors file, or cut off ({str(error).splitlines()[0]}); fetch them again") from error
+            text = (file.metadata() or {}).get("merzoo", "{}")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no mapping)
+    except Exception as error:  # a hostile header can fail in many ways inside the reader, which runs nothing of it
+        raise WeightsError(f"weights {path} are no safetensors file, or cut off ({last_line(error)}); fetch them again") from error
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"weights {path}: the card in their header is not JSON ({last_line(error)}); train again") from error
+    return tensors, card if isinstance(card, dict) else {}
+
+
+def _check_start(path: Path) -> None:
+    """Raise `WeightsError` unless the file begins as safetensors do: the length of a header that lies in the file, then a brace."""
+    try:
+        if not path.is_file():
+            raise WeightsError(f"weights {path} do not exist; check the path")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"weights {path} cannot be read ({error.strerror}); check the path") from error
+    # The length first: one of 128 bytes begins like a pickle.
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= min(HEADER_LIMIT, size - 8):
+        return
+    if start.startswith(PICKLES):
+        raise WeightsError(f"weights {path} are a pickle, which can run code; only .safetensors is read")
+    raise WeightsError(f"weights {path} are no safetensors file, or cut off; fetch them again")
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
     """Write weights with their card in the header, whole or not at all; returns the sha256."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    # Copies: the format refuses tensors that share memory, as tied weights do.
+    plain = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     try:
         save_file(plain, scratch, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)})
         scratch.replace(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"weights {path} cannot be written ({error}); free space or choose another folder") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink()
     return digest(path)
 
 
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str) -> None:
-    """Raise `WeightsError` that lists every missing key, extra key and wrong shape; silent where there is none."""
+    """Raise `WeightsError` that lists every missing key, extra key, wrong shape and wrong kind of number; silent where there is none."""
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     both = sorted(wanted.keys() & given.keys())
     shapes = [f"{k} {list(given[k].shape)} instead of {list(wanted[k].shape)}" for k in both if given[k].shape != wanted[k].shape]
-    faults = [f"{title} {_few(rows)}" for title, rows in (("missing key", missing), ("extra key", extra), ("wrong shape", shapes)) if rows]
+    # Half precision is a smaller file; whole numbers in the place of real ones are a mistake.
+    kinds = [f"{k} {given[k].dtype} instead of {wanted[k].dtype}" for k in both if given[k].dtype.is_floating_point != wanted[k].dtype.is_floating_point]
+    all_rows = (("missing key", missing), ("extra key", extra), ("wrong shape", shapes), ("wrong type", kinds))
+    faults = [f"{title} {_few(rows)}" for title, rows in all_rows if rows]
     if faults:
         raise WeightsError(f"weights of {what} do not fit the network: {'; '.join(faults)}")
 

@@ -12,6 +12,8 @@ from merzoo.recognizer import Recognizer
 from merzoo.specs import View
 from merzoo.training.batches import test_batches
 
+NEVER = -1e30  # the logit of a class without training clips: below any other, and finite
+
 
 class FlowGrid(Backbone):
     """Optical flow from start to peak, minus its median over the face (which removes most head motion), averaged over grid x grid cells.
@@ -58,19 +60,22 @@ class LinearSVMHead(Head):
         return ((features.only_pooled() - self.mean) / self.scale) @ self.weight.T + self.bias
 
     def fit(self, recognizer: Recognizer, clips: Clips) -> None:
-        """Fit to the annotated intervals of these clips and nothing else; a class that they lack is never predicted."""
+        """Fit to the annotated intervals of these clips and nothing else, to their first look; a class that they lack is never predicted.
+
+        Raises `TrainingError` where fewer than two classes, or clips without a label, are among them.
+        """
         import numpy as np
         from sklearn.preprocessing import StandardScaler
         from sklearn.svm import LinearSVC
 
+        present = np.unique(clips.labels)
+        if len(present) < 2 or present[0] < 0:
+            raise TrainingError("an SVM is fitted to labelled clips of at least two classes; give data with more subjects")
         device = self.weight.device
         with torch.no_grad():
             looks = test_batches(clips, recognizer.backbone.inputs, recognizer.train_views, 64, device)
             rows = [recognizer.backbone(batch).only_pooled().cpu() for _, batches in looks for batch in batches[:1]]
         x, y = torch.cat(rows).double().numpy(), clips.labels
-        present = np.unique(y)
-        if len(present) < 2:
-            raise TrainingError("an SVM needs clips of at least two classes to be fitted; give data with more subjects")
         scaler = StandardScaler().fit(x)
         svm = LinearSVC(C=self.c, class_weight="balanced", random_state=0, max_iter=20_000).fit(scaler.transform(x), y)
         # With two classes scikit-learn keeps one row, positive for the second.
@@ -79,7 +84,7 @@ class LinearSVMHead(Head):
         self.mean.copy_(torch.from_numpy(scaler.mean_))
         self.scale.copy_(torch.from_numpy(scaler.scale_))
         self.weight.zero_()
-        self.bias.fill_(-1e3)
+        self.bias.fill_(NEVER)
         index = torch.from_numpy(present).to(device)
         self.weight[index] = torch.from_numpy(rows_of).to(self.weight)
         self.bias[index] = torch.from_numpy(bias_of).to(self.bias)

@@ -19,8 +19,8 @@ from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Sche
 class Supervised(Strategy):
     """Cross-entropy on labelled micro clips, AdamW, one stage for all parameters.
 
-    backbone_lr defaults to lr. augmentation, jitter and schedule take the fields of `Augmentation`, `IntervalJitter` and `Schedule`; jitter None turns
-    interval jitter off. Auxiliary tasks, where the model has any, add their losses with weight `auxiliary_weight`.
+    backbone_lr defaults to lr. augmentation, jitter and schedule take the fields of `Augmentation`, `IntervalJitter` and `Schedule`; interval_jitter False
+    turns the jitter off. Auxiliary tasks, where the model has any, add their losses with weight `auxiliary_weight`.
     """
 
     def __init__(
@@ -50,7 +50,13 @@ class Supervised(Strategy):
 
     def stage(self, recognizer: Recognizer, data: TrainingData, name: str = "supervised", reset: tuple[str, ...] = ()) -> GradientStage:
         """The stage itself, for strategies that end with it."""
-        batches = LabelledBatches(data.micro, recognizer.backbone.inputs, data.views, self.batch_size, self.augmentation, self.jitter)
+        inputs, views = dict(recognizer.backbone.inputs), dict(data.views)
+        side = max(shape[-1] for shape in inputs.values())
+        if self.auxiliary_weight:
+            for task in recognizer.auxiliary.values():
+                inputs.update({target: (side, side) for target in task.views if target not in inputs})
+                views.update({target: (view,) for target, view in task.views.items() if target not in views})
+        batches = LabelledBatches(data.micro, inputs, views, self.batch_size, self.augmentation, self.jitter)
         groups = [ParameterGroup(("backbone",), self.backbone_lr, self.weight_decay), ParameterGroup(("head",), self.lr, self.weight_decay)]
         if recognizer.auxiliary and self.auxiliary_weight:
             groups.append(ParameterGroup(("auxiliary",), self.lr, self.weight_decay))

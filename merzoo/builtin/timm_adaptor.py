@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from merzoo.errors import UnknownNameError, UsageError
+from merzoo.entries import last_line
+from merzoo.errors import UnknownNameError, UsageError, WeightsError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
 
@@ -18,8 +19,13 @@ class TimmBackbone(Backbone):
     """A timm network without its classifier.
 
     view: "keyframes" (its frames stacked as channels), "difference", "flow", "strain" or "dynamic-image"; size: side of the input in pixels.
-    pretrained: ImageNet weights through timm, where the Hub can be reached.
+    pretrained: ImageNet weights through timm, where the Hub can be reached. Further options are those of the timm network.
+    Raises `UnknownNameError` for a network that timm does not have, `UsageError` for another view, `WeightsError` where its weights cannot be had.
     """
+
+    network: Any  # a timm network
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self, member: str, view: str = "keyframes", view_options: dict[str, Any] | None = None, size: int = 224, pretrained: bool = False, **options: Any
@@ -31,13 +37,20 @@ class TimmBackbone(Backbone):
 
         if not timm.is_model(member):
             raise UnknownNameError("timm network", member, difflib.get_close_matches(member, timm.list_models(), n=3))
-        view_options = dict(view_options or ({"moments": ["peak"]} if view == "keyframes" else {}))
+        view_options = {**({"moments": ["peak"]} if view == "keyframes" else {}), **(view_options or {})}
         self.view = view
         self.views = {view: View(view, view_options)}
         channels = self._channels(view, view_options)
         frames = (len(view_options["moments"]),) if view == "keyframes" else ()
         self.inputs = {view: (*frames, channels // (frames[0] if frames else 1), size, size)}
-        self.network = timm.create_model(member, pretrained=pretrained, num_classes=0, in_chans=channels, **options)
+        if getattr(timm.get_pretrained_cfg(member), "fixed_input_size", False):  # a transformer's position embedding is made for one size
+            options.setdefault("img_size", size)
+        try:
+            self.network = timm.create_model(member, pretrained=pretrained, num_classes=0, in_chans=channels, **options)
+        except Exception as error:
+            if not pretrained:
+                raise
+            raise WeightsError(f"ImageNet weights of timm/{member} cannot be had ({last_line(error)}); go online, or leave pretrained out") from error
         config = self.network.pretrained_cfg
         if channels % 3 == 0 and view in ("keyframes", "dynamic-image"):
             mean, std = (torch.tensor(config[k]).repeat(channels // 3)[:, None, None] for k in ("mean", "std"))

@@ -69,7 +69,9 @@ def show(result: dict[str, Any], out: Path) -> None:
             f" · {data['samples']} clips, {data['subjects']} subjects, {len(result['seeds'])} seed(s), last epoch"
         ]
     )
-    print_table(("score", "value", "95 % interval"), [(k.upper(), f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for k, v in result["scores"].items()])
+    names = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
+    rows = [(names[key], f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for key, v in result["scores"].items()]
+    print_table(("score", "value", "95 % interval"), rows)
     if not result["complete"]:
         print_lines([f"unfinished: {folds['done']} of {folds['expected']} folds; continue with --resume"])
     print_lines([f"run folder: {out}"])

@@ -40,4 +40,5 @@ def command(
             precision=precision,
             report=report,
         )
-    print_lines([f"{model} ({preset}) trained on {data}", f"weights: {out / WEIGHTS}", f"use them: merzoo predict VIDEO --model {model} --weights {out / WEIGHTS}"])
+    file = out / WEIGHTS
+    print_lines([f"{model} ({preset}) trained on {data}", f"weights: {file}", f"use them: merzoo predict VIDEO --model {model} --weights {file}"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from merzoo.data.store import ClipStore, open_store
 from merzoo.data.table import Dataset, checked
-from merzoo.errors import LeakageError
+from merzoo.errors import DataError, LeakageError, UsageError
 from merzoo.interval import Interval
+from merzoo.making import make
 from merzoo.specs import Preprocessing, View
 from merzoo.views.base import ViewKind
 
@@ -29,6 +29,15 @@ class IntervalJitter:
     start: tuple[float, float] = (-0.12, 0.12)
     peak: tuple[float, float] = (-0.18, 0.18)
     variants: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("start", "peak"):
+            limits = tuple(getattr(self, name))  # a list where the options came from JSON; this must be hashable
+            if len(limits) != 2 or not limits[0] <= limits[1]:
+                raise UsageError(f"interval jitter: {name} must be two shares [a, b] with a <= b, not {list(limits)}")
+            object.__setattr__(self, name, limits)
+        if not isinstance(self.variants, int) or self.variants < 1:
+            raise UsageError(f"interval jitter: variants must be a whole number of at least 1, not {self.variants!r}")
 
     def readings(self, interval: Interval, frames: int, rng: np.random.Generator) -> list[Interval]:
         """The readings of one interval in a clip of `frames` frames; start stays before peak."""
@@ -62,8 +71,8 @@ class ClipData:
 
     def interval(self, row: int) -> Interval:
         """The annotated interval of a row."""
-        start, peak, stop = self.table.loc[row, ["start", "peak", "stop"]]
-        return Interval(int(start), int(peak), int(stop))
+        start, peak, stop = (int(self.table[moment].to_numpy()[row]) for moment in ("start", "peak", "stop"))
+        return Interval(start, peak, stop)
 
     def view_kind(self, view: View) -> ViewKind:
         """The view kind behind a spec, built once."""
@@ -71,16 +80,21 @@ class ClipData:
 
         key = _view_key(view)
         if key not in self._kinds:
-            self._kinds[key] = registry().get("view", view.kind).load()(**view.options)
+            self._kinds[key] = make(registry().get("view", view.kind).load(), f"view '{view.kind}'", view.options)
         return self._kinds[key]
 
     def prepared(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> Tensor:
-        """The view of all micro (or macro) clips under each reading of their interval: [clips, variants, ...], on the device."""
+        """The view of all micro (or macro) clips under each reading of their interval: [clips, variants, ...], on the device.
+
+        Raises `DataError` where the data set has no clip of that kind.
+        """
         how = self.view_kind(view)
         jitter = jitter if how.jitter_invalidates else None
         key = (_view_key(view), kind, jitter, str(device))
         if key not in self._prepared:
             arrays = [self._readings(how, int(row), jitter) for row in self.rows(kind)]
+            if not arrays:
+                raise DataError(f"data set {self.dataset.name} has no {kind} clips; choose a data set or part that has")
             self._prepared[key] = torch.from_numpy(np.stack(arrays)).to(device)
         return self._prepared[key]
 
@@ -89,7 +103,7 @@ class ClipData:
         if jitter is None:
             return how.prepare(frames, interval)[None]
         # Seeded by the sample, so that a clip's readings do not depend on which clips stand beside it.
-        rng = np.random.default_rng(list(self.table.loc[row, "sample_id"].encode()))
+        rng = np.random.default_rng(list(str(self.table["sample_id"].to_numpy()[row]).encode()))
         return np.stack([how.prepare(frames, reading) for reading in jitter.readings(interval, len(frames), rng)])
 
 
@@ -103,7 +117,8 @@ class Clips:
     def __init__(self, data: ClipData, kind: str, positions: np.ndarray | None = None, forbidden: Iterable[str] = ()) -> None:
         self.data, self.kind = data, kind
         self._all = data.rows(kind)
-        self.positions = np.arange(len(self._all)) if positions is None else np.asarray(positions, dtype=np.int64)
+        self.positions = np.arange(len(self._all)) if positions is None else np.array(positions, dtype=np.int64)
+        self.positions.setflags(write=False)  # or somebody who was kept out could be written in
         self.forbidden = frozenset(forbidden)
         self.check(self.forbidden, f"{kind} clips")
 
@@ -115,7 +130,7 @@ class Clips:
         """Row numbers in the table."""
         return self._all[self.positions]
 
-    @cached_property
+    @property
     def subjects(self) -> frozenset[str]:
         """Qualified ids of the subjects here."""
         return frozenset(self.data.table["subject"].to_numpy()[self.rows])
@@ -142,8 +157,11 @@ class Clips:
             raise LeakageError(where, met)
 
     def where(self, mask: np.ndarray) -> Clips:
-        """The clips for which `mask` [len] is true, under the same guard."""
-        return Clips(self.data, self.kind, self.positions[np.asarray(mask, dtype=bool)], self.forbidden)
+        """The clips for which `mask` (bool [len]) is true, under the same guard. Raises `UsageError` for anything but such a mask, positions above all."""
+        mask = np.asarray(mask)
+        if mask.shape != self.positions.shape or (mask.dtype != bool and mask.size):
+            raise UsageError(f"a mask of clips must be {len(self)} true or false values, not {mask.dtype} {list(mask.shape)}")
+        return Clips(self.data, self.kind, self.positions[mask.astype(bool)], self.forbidden)
 
     def without(self, subjects: Iterable[str]) -> Clips:
         """The clips of everybody else, guarded against these subjects from here on."""

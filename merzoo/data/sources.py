@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from merzoo.data.clips import ClipData
 from merzoo.data.table import Dataset
+from merzoo.making import make
 from merzoo.registry import registry
 from merzoo.specs import Preprocessing
 
@@ -14,8 +15,7 @@ def open_dataset(name: str) -> tuple[Dataset, tuple[str, ...]]:
     """A registered data set by NAME or NAME:PART, and what it provides. Raises `UnknownNameError` for a name or a part that is not there."""
     name, _, part = name.partition(":")
     entry = registry().get("dataset", name)
-    build = entry.load()
-    return (build(part) if part else build()), entry.provides
+    return make(entry.load(), f"data set '{name}'", {"part": part} if part else {}), entry.provides
 
 
 def open_clips(

@@ -7,9 +7,11 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,12 +24,13 @@ from merzoo.errors import DataError
 from merzoo.specs import Preprocessing
 
 LAYOUT = 1  # raised when the files below change their meaning
+DAY = 86400.0  # s
 
 
 def cache_folder() -> Path:
     """Where stores lie: `MERZOO_CACHE`, else the user's cache folder."""
-    base = os.environ.get("MERZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "merzoo"
-    return Path(base)
+    base = os.environ.get("MERZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "merzoo"
+    return Path(base).expanduser()
 
 
 def store_key(dataset: Dataset, preprocessing: Preprocessing) -> str:
@@ -65,18 +68,23 @@ def open_store(
     """Open the store of a data set, building it first where there is none.
 
     A store is built beside its place and moved there whole, so one that can be opened is complete; two builders do not disturb each other.
-    jobs: processes (more than one needs an importable main module, as multiprocessing does). progress(done, total) is told of clips. Raises `DataError` where the folder cannot be written.
+    jobs: processes (more than one needs an importable main module, as multiprocessing does). progress(done, total) is told of clips.
+    Raises `DataError` where the folder cannot be written, or what lies there is no whole store.
     """
     key = store_key(dataset, preprocessing)
     folder = cache_folder() / "stores" / key[:24]
     offsets = np.concatenate([[0], np.cumsum(table["frames"].to_numpy(dtype=np.int64))])
-    if not (folder / "store.json").is_file():
-        _build(folder, key, dataset, table, offsets, preprocessing.size, jobs, progress)
-    facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, 3)
-    if facts != {"key": key, "shape": list(shape)} or (folder / "frames.u8").stat().st_size != int(np.prod(shape)):
-        raise DataError(f"clip store {folder} is damaged; delete that folder and it is built anew")
-    return ClipStore(key, np.memmap(folder / "frames.u8", np.uint8, "r", shape=shape), offsets)
+    if not _there(folder):
+        _build(folder, key, dataset, table, offsets, shape, jobs, progress)
+    try:
+        facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        if facts != {"key": key, "shape": list(shape)} or (folder / "frames.u8").stat().st_size != int(np.prod(shape)):
+            raise ValueError("not what was asked for")
+        frames = np.memmap(folder / "frames.u8", np.uint8, "r", shape=shape)
+    except (OSError, ValueError) as error:
+        raise DataError(f"clip store {folder} is damaged; delete that folder and it is built anew") from error
+    return ClipStore(key, frames, offsets)
 
 
 def _build(
@@ -85,14 +93,14 @@ def _build(
     dataset: Dataset,
     table: pd.DataFrame,
     offsets: np.ndarray,
-    size: int,
+    shape: tuple[int, ...],
     jobs: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    shape = (int(offsets[-1]), size, size, 3)
+    scratch = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    _sweep(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        scratch.mkdir(parents=True)
     except OSError as error:
         raise DataError(f"clip store {folder.parent} cannot be written ({error.strerror}); set MERZOO_CACHE to a folder that can") from error
     try:
@@ -109,31 +117,59 @@ def _build(
                 if progress:
                     progress(done, len(table))
         (scratch / "store.json").write_text(json.dumps({"key": key, "shape": list(shape)}), encoding="utf-8")
-        with contextlib.suppress(OSError):  # another builder was first, with the same content
+        try:
             scratch.replace(folder)
+        except OSError:
+            if not _there(folder):  # else another builder was first, with the same content
+                raise
     except OSError as error:
         raise DataError(f"clip store {folder} cannot be written ({error.strerror}); free space, or set MERZOO_CACHE") from error
+    except BrokenProcessPool as error:
+        raise DataError(f"clip store {folder}: one of {jobs} processes ended early; use fewer jobs (in a script below `if __name__ == '__main__':`)") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _there(folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # a folder that may not even be looked into: making it fails with the reason
+        return folder.exists()
+    return False
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what builders of this store left that were killed: scratch folders that nobody has written to for a day."""
+    for old in folder.parent.glob(f".{folder.name}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - (old / "frames.u8").stat().st_mtime > DAY:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+Work = tuple[Dataset, list[tuple[str, int, int]], Path, tuple[int, ...]]  # data set, (sample, first frame, end) of each clip, file, its shape
+
+
 @contextlib.contextmanager
-def _pool(jobs: int):
+def _pool(jobs: int) -> Iterator[Callable[[list[Work]], Iterable[int]]]:
     """A function that maps `_write` over work, in this process or in several."""
     if jobs <= 1:
         yield lambda work: map(_write, work)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    try:
         yield lambda work: (future.result() for future in as_completed([pool.submit(_write, item) for item in work]))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _write(item: tuple[Dataset, list[tuple[str, int, int]], Path, tuple[int, ...]]) -> int:
+def _write(item: Work) -> int:
     dataset, clips, path, shape = item
-    target = np.memmap(path, np.uint8, "r+", shape=shape)
-    for sample_id, first, last in clips:
-        frames = dataset.frames(sample_id, shape[1])
-        if frames.shape != (last - first, *shape[1:]) or frames.dtype != np.uint8:
-            raise DataError(f"{sample_id}: {frames.dtype} frames {frames.shape} do not fit the table's {last - first} of {shape[1]} px")
-        target[first:last] = frames
-    target.flush()
+    with path.open("r+b") as file:  # written, not mapped: a full disk is an error here and would be the end of the process there
+        for sample_id, first, last in clips:
+            try:
+                frames = dataset.frames(sample_id, shape[1])
+            except OSError as error:  # not to be taken for a fault of the cache
+                raise DataError(f"{sample_id}: its frames cannot be read ({error}); restore them") from error
+            if frames.shape != (last - first, *shape[1:]) or frames.dtype != np.uint8:
+                raise DataError(f"{sample_id}: {frames.dtype} frames {frames.shape} do not fit the table's {last - first} of {shape[1]} px")
+            file.seek(first * int(np.prod(shape[1:])))
+            file.write(np.ascontiguousarray(frames).data)
     return len(clips)

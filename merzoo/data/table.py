@@ -43,21 +43,33 @@ class Dataset(Protocol):
 
 
 def checked(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
-    """The table itself, if it is one. Raises `DataError` that names the first row at fault."""
+    """The table itself with its rows numbered from 0 and its frame numbers as int64, if it is one. Raises `DataError` that names the first row at fault."""
+    import pandas as pd
+
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
         raise DataError(f"clip table lacks the column {', '.join(missing)}")
     if table.empty:
         raise DataError("clip table has no rows")
+    table = table.reset_index(drop=True)
+    numbers = table[["start", "peak", "stop", "frames"]].apply(pd.to_numeric, errors="coerce")
+    named = {c: table[c].map(lambda value: isinstance(value, str) and value != "") for c in ("sample_id", "dataset", "subject")}
+    qualified = [str(subject).startswith(str(dataset)) and subject != dataset for subject, dataset in zip(table["subject"], table["dataset"], strict=True)]
     faults = {
+        **{f"{column} is not a text": ~known for column, known in named.items()},
         "sample_id occurs twice": table["sample_id"].duplicated(),
+        "subject does not begin with its dataset": ~pd.Series(qualified),
+        "start, peak, stop and frames are not all whole numbers": (numbers.isna() | (numbers % 1 != 0)).any(axis=1),
         "kind is neither micro nor macro": ~table["kind"].isin(["micro", "macro"]),
         "start, peak, stop are not in order inside the clip": ~(
-            (table["start"] >= 0) & (table["start"] <= table["peak"]) & (table["peak"] <= table["stop"]) & (table["stop"] < table["frames"])
+            (numbers["start"] >= 0)
+            & (numbers["start"] <= numbers["peak"])
+            & (numbers["peak"] <= numbers["stop"])
+            & (numbers["stop"] < numbers["frames"])
         ),
         f"emotion of a micro clip is not among {', '.join(labels)}": (table["kind"] == "micro") & ~table["emotion"].isin(labels),
     }
     for fault, rows in faults.items():
         if rows.any():
             raise DataError(f"clip table: {fault} (first: {table.loc[rows, 'sample_id'].iloc[0]})")
-    return table.reset_index(drop=True)
+    return table.assign(**{column: numbers[column].astype("int64") for column in numbers})

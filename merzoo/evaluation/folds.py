@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from merzoo.data.clips import ClipData, Clips
-from merzoo.errors import LeakageError
+from merzoo.errors import DataError, LeakageError
 from merzoo.evaluation.protocols import Fold
 from merzoo.recognizer import Recognizer, assemble
 from merzoo.specs import ModelSpec
@@ -101,6 +102,7 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
     Raises `LeakageError` where a stage draws from a test subject.
     """
     fold_seed = derive(seed, fold.fold_id)
+    tested = test_clips(data, fold)
     recognizer, stages = prepare(plan, data, fold.test_subjects, derive(fold_seed, "init"))
     own = [stage for stage in stages if stage.scope == "fold"]
     if shared:
@@ -116,9 +118,6 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
         every_seconds=plan.checkpoint_seconds,
         progress=progress,
     )
-    micro = Clips(data, "micro")
-    wanted = frozenset(fold.test_ids)
-    tested = micro.where([sample in wanted for sample in micro.sample_ids])  # type: ignore[arg-type]
     record = {
         "test_subjects": list(fold.test_subjects),
         "stages": [*shared, *(log.summary() for log in logs)],
@@ -127,6 +126,22 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
     }
     path.unlink(missing_ok=True)
     return record
+
+
+def test_clips(data: ClipData, fold: Fold) -> Clips:
+    """The clips that a fold tests. Raises `LeakageError` where it tests somebody whom it does not list as a test subject, `DataError` for unknown samples."""
+    micro, wanted = Clips(data, "micro"), frozenset(fold.test_ids)
+    tested = micro.where(np.array([sample in wanted for sample in micro.sample_ids]))
+    if len(tested) != len(wanted):
+        unknown = sorted(wanted.difference(tested.sample_ids))
+        raise DataError(f"fold {fold.fold_id} tests {unknown[0]}, which the data set does not have; make the protocol from this data set")
+    unlisted = tested.subjects - frozenset(fold.test_subjects)
+    if unlisted:
+        raise LeakageError(f"fold {fold.fold_id}, which does not list everybody it tests", unlisted)
+    return tested
+
+
+test_clips.__test__ = False  # type: ignore[attr-defined]  # "test" as in test data: not for pytest to collect
 
 
 def predict_clips(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> list[dict[str, Any]]:

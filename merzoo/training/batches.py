@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from merzoo.data.clips import Clips, IntervalJitter
-from merzoo.errors import DataError
+from merzoo.errors import DataError, UsageError
 from merzoo.interfaces import Batch
 from merzoo.specs import View
 from merzoo.training.seeds import generator
@@ -25,6 +25,14 @@ class Augmentation:
     flip: float = 0.5  # probability
     shift: int | None = None  # px either side of the centre; None: as far as the stored crop allows
     turn: float = 0.0  # degrees, uniform in ±turn; 0 copies pixels without resampling
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip <= 1:
+            raise UsageError(f"augmentation: flip {self.flip!r} is a probability; give 0 to 1")
+        if self.shift is not None and (not isinstance(self.shift, int) or self.shift < 0):
+            raise UsageError(f"augmentation: shift {self.shift!r} must be whole pixels, 0 or more")
+        if not 0 <= self.turn <= 180:
+            raise UsageError(f"augmentation: turn {self.turn!r} is in degrees; give 0 to 180")
 
     def draw(self, batch: int, stored: int, size: int, rng: torch.Generator, device: torch.device) -> Geometry:
         """A geometry for `batch` samples stored at `stored` px, seen at `size` px."""
@@ -49,6 +57,14 @@ class LabelledBatches:
     batch_size: int = 32
     augmentation: Augmentation = field(default_factory=Augmentation)
     jitter: IntervalJitter | None = field(default_factory=IntervalJitter)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise UsageError(f"batch size {self.batch_size!r} must be a whole number of at least 1")
+        if (self.source.labels < 0).any():
+            raise DataError(f"{int((self.source.labels < 0).sum())} of {len(self.source)} {self.source.kind} clips carry no label; leave them out")
+        side, stored = max(shape[-1] for shape in self.inputs.values()), self.source.data.preprocessing.size
+        centre(0, stored, side, torch.device("cpu"))  # said now rather than at the first step
 
     @property
     def clips(self) -> Sequence[Clips]:
@@ -95,8 +111,8 @@ def load(
             how = centre(len(array), array.shape[-1], size, device)
         else:
             # Inputs of one size share their geometry; other sizes take the same flip and turn.
-            geometry = geometry or augmentation.draw(len(array), array.shape[-1], size, rng, device)
             middle = centre(len(array), array.shape[-1], size, device)
+            geometry = geometry or augmentation.draw(len(array), array.shape[-1], size, rng, device)
             how = geometry if geometry.size == size else Geometry(size, middle.top, middle.left, geometry.flip, geometry.angle)
         batch[name] = kind.augment(kind.load(array), how)
     return batch
@@ -107,6 +123,8 @@ def test_batches(
 ) -> Iterator[tuple[Tensor, list[Batch]]]:
     """(positions, one batch a look) over all clips in order; a look takes one test view of each input."""
     looks = max(len(v) for v in views.values())
+    if not len(clips):
+        return
     for at in torch.arange(len(clips)).split(batch_size):
         batches = []
         for look in range(looks):

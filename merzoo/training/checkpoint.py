@@ -33,11 +33,13 @@ def restore(path: Path, model: nn.Module) -> tuple[dict[str, Any], dict[str, tor
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Put the optimiser's tensors back."""
+    """Put the optimiser's tensors back, each in its parameter's memory format: the fused kernels walk both by address."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         _, index, name = key.split(".", 2)
+        like = parameters[int(index)]
+        if value.shape == like.shape:
+            value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -36,6 +37,8 @@ class Machine:
         """This machine: "auto" takes a GPU where there is one, and bf16 where the hardware multiplies it. Raises `UsageError` for an absent device."""
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
+            raise UsageError(f"device '{device}' is neither auto, cpu nor cuda")
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError("--device cuda: torch sees no GPU here; use --device cpu")
         if precision == "auto":

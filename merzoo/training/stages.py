@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
 from merzoo.data.clips import Clips
+from merzoo.errors import UsageError
 from merzoo.interfaces import Batch
 
 if TYPE_CHECKING:
     from merzoo.recognizer import Recognizer
 
 Scope = Literal["fold", "run"]
+Kind = Literal["cosine", "exponential", "constant"]
 Loss = Callable[["Recognizer", Batch, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -50,11 +52,17 @@ class Schedule:
     cosine: down to `final`; exponential: times `decay` an epoch; constant: 1.
     """
 
-    kind: Literal["cosine", "exponential", "constant"] = "cosine"
+    kind: Kind = "cosine"
     warmup: float = 0.05
     final: float = 0.0
     decay: float = 1.0
     decay_epochs: int | None = None  # exponential decay stops after so many epochs
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise UsageError(f"schedule: kind {self.kind!r} is none of {', '.join(get_args(Kind))}")
+        if not 0 <= self.warmup <= 1:
+            raise UsageError(f"schedule: warmup {self.warmup!r} is a share of all steps; give 0 to 1")
 
     def factor(self, step: int, total: int, steps_per_epoch: int) -> float:
         """The factor at `step` of `total` (our choice of formula: half cosine, or decay ** epoch)."""
@@ -88,6 +96,11 @@ class GradientStage:
     clip_norm: float | None = 1.0
     scope: Scope = "fold"
     reset: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        budget = self.epochs if self.steps is None else self.steps
+        if (self.epochs is None) == (self.steps is None) or not isinstance(budget, int) or budget < 1:
+            raise UsageError(f"stage '{self.name}': give either epochs or steps, at least 1, not epochs={self.epochs}, steps={self.steps}")
 
     @property
     def clips(self) -> Sequence[Clips]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from merzoo.errors import UsageError
 from merzoo.interval import Interval
 
 
@@ -39,7 +40,7 @@ class ViewKind:
 
     def load(self, stored: Tensor) -> Tensor:
         """Stored arrays [B, ...] as float32; images in [0, 1]."""
-        return stored.float().div_(255)
+        return stored.float() / 255
 
     def augment(self, x: Tensor, geometry: Geometry) -> Tensor:
         """Apply the geometry to loaded arrays [B, ..., H, W]."""
@@ -71,6 +72,8 @@ def _turn(x: Tensor, degrees: Tensor) -> Tensor:
 
 
 def centre(batch: int, stored: int, size: int, device: torch.device) -> Geometry:
-    """The geometry of a test: the centre crop, for `batch` samples stored at `stored` px."""
+    """The geometry of a test: the centre crop, for `batch` samples stored at `stored` px. Raises `UsageError` where they are smaller than `size`."""
+    if stored < size:
+        raise UsageError(f"faces are stored at {stored} px, but {size} px are wanted; give a larger preprocessing size")
     offset = torch.full((batch,), (stored - size) // 2, dtype=torch.long, device=device)
     return Geometry(size, offset, offset, torch.zeros(batch, dtype=torch.bool, device=device))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
 from merzoo.errors import UsageError
 from merzoo.interval import Interval
@@ -16,8 +15,8 @@ class Keyframes(ViewKind):
     """The frames at the named moments of the interval, uint8 [len(moments), 3, H, W]; loaded as [0, 1]."""
 
     def __init__(self, moments: tuple[str, ...] | list[str] = ("start", "peak")) -> None:
-        if not moments or any(m not in MOMENTS for m in moments):
-            raise UsageError(f"keyframes view: moments {list(moments)} must be among {', '.join(MOMENTS)}")
+        if not isinstance(moments, list | tuple) or not moments or any(m not in MOMENTS for m in moments):
+            raise UsageError(f"keyframes view: moments {moments!r} must be a list of {', '.join(MOMENTS)}")
         self.moments = tuple(moments)
 
     def prepare(self, frames: np.ndarray, interval: Interval) -> np.ndarray:
@@ -32,17 +31,13 @@ class Difference(ViewKind):
         """See `ViewKind.prepare`."""
         return (frames[interval.peak].astype(np.int16) - frames[interval.start]).transpose(2, 0, 1)
 
-    def load(self, stored: Tensor) -> Tensor:
-        """See `ViewKind.load`."""
-        return stored.float().div_(255)
-
 
 class Sequence(ViewKind):
     """`length` frames spaced evenly from start to stop (nearest frames), uint8 [3, length, H, W]; loaded as [0, 1]."""
 
     def __init__(self, length: int = 16) -> None:
-        if length < 2:
-            raise UsageError(f"sequence view: length {length} must be at least 2")
+        if not isinstance(length, int) or length < 2:
+            raise UsageError(f"sequence view: length {length!r} must be a whole number of at least 2")
         self.length = length
 
     def prepare(self, frames: np.ndarray, interval: Interval) -> np.ndarray:

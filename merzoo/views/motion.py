@@ -16,8 +16,9 @@ def dis_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    grey = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY) for f in (first, second)]
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey[0], grey[1], None).transpose(2, 0, 1)
+    before, after = (cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (first, second))
+    flow = np.zeros((*before.shape, 2), np.float32)
+    return np.asarray(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(before, after, flow)).transpose(2, 0, 1)
 
 
 class Flow(ViewKind):
@@ -61,18 +62,19 @@ class Strain(ViewKind):
         return stored.float()
 
 
-class DynamicImage(ViewKind):
-    """Approximate rank pooling of the frames from start to stop (Bilen et al. 2016), min–max scaled to uint8 [3, H, W]; loaded as [0, 1].
+def rank_pooling_weights(length: int) -> np.ndarray:
+    """Weights of approximate rank pooling, float64 [length]: α_n = Σ_{k=n..T} (2k − T − 1) / k (Bilen et al. 2016)."""
+    k = np.arange(1, length + 1)
+    return np.cumsum(((2 * k - length - 1) / k)[::-1])[::-1]
 
-    Weights α_n = Σ_{k=n..T} (2k − T − 1) / k.
-    """
+
+class DynamicImage(ViewKind):
+    """Approximate rank pooling (Bilen et al. 2016) of the frames from start to stop, min–max scaled to uint8 [3, H, W]; loaded as [0, 1]."""
 
     def prepare(self, frames: np.ndarray, interval: Interval) -> np.ndarray:
         """See `ViewKind.prepare`."""
         clip = frames[interval.start : interval.stop + 1].astype(np.float32)
-        k = np.arange(1, len(clip) + 1)
-        weights = np.cumsum(((2 * k - len(clip) - 1) / k)[::-1])[::-1]
-        pooled = np.tensordot(weights, clip, axes=(0, 0))
+        pooled = np.tensordot(rank_pooling_weights(len(clip)), clip, axes=(0, 0))
         low, high = pooled.min(), pooled.max()
         scaled = (pooled - low) / max(float(high - low), 1e-6) * 255
         return np.rint(scaled).astype(np.uint8).transpose(2, 0, 1)

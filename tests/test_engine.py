@@ -1,0 +1,215 @@
+"""The engine: what is trained, what is frozen, what is refused, and that stopping changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from merzoo.builtin.supervised import Supervised
+from merzoo.data.clips import ClipData, Clips
+from merzoo.data.synthetic import SyntheticFaces
+from merzoo.errors import LeakageError, TrainingError, UsageError
+from merzoo.recognizer import Recognizer, build
+from merzoo.specs import Preprocessing
+from merzoo.training.data import TrainingData
+from merzoo.training.engine import Machine, reset, run_stages, state_hash
+from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Schedule
+
+MACHINE = Machine("cpu", "fp32", 1)
+
+
+@pytest.fixture(scope="module")
+def data() -> ClipData:
+    return ClipData(SyntheticFaces("tiny"), Preprocessing(size=64))
+
+
+def network(seed: int = 0) -> Recognizer:
+    torch.manual_seed(seed)
+    strategy = ("supervised", {"epochs": 4, "batch_size": 4, "lr": 1e-3})
+    return build(("timm/test_resnet", {"view": "difference", "size": 48}), strategy=strategy, labels=SyntheticFaces("tiny").labels)
+
+
+def stages(recognizer: Recognizer, data: ClipData, without: tuple[str, ...] = ()) -> list:
+    return list(recognizer.strategy.stages(recognizer, TrainingData.without(data, without, recognizer.train_views)))
+
+
+def some_subject(data: ClipData) -> str:
+    return sorted(Clips(data, "micro").subjects)[0]
+
+
+def test_training_lowers_the_loss_and_logs_it(data: ClipData) -> None:
+    recognizer = network()
+    (stage,) = stages(recognizer, data)
+    faster = tuple(dataclasses.replace(group, lr=5e-3) for group in stage.groups)
+    (log,) = run_stages(recognizer, [dataclasses.replace(stage, epochs=25, groups=faster)], seed=1, machine=MACHINE)
+    assert log.steps == 25 * math.ceil(16 / 4)
+    losses = [row["cross_entropy"] for row in log.rows]
+    assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
+    assert not recognizer.training
+
+
+def test_same_seed_same_bits_other_seed_other_bits(data: ClipData) -> None:
+    hashes = []
+    for seed in (1, 1, 2):
+        recognizer = network()
+        run_stages(recognizer, stages(recognizer, data), seed=seed, machine=MACHINE)
+        hashes.append(state_hash(recognizer))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize("stop_at", [1, 6, 15])
+def test_a_stage_stopped_inside_and_resumed_ends_in_the_same_bits(data: ClipData, tmp_path: Path, stop_at: int) -> None:
+    whole = network()
+    logs = run_stages(whole, stages(whole, data), seed=3, machine=MACHINE)
+    path = tmp_path / "checkpoint.safetensors"
+    half = network()
+    (stage,) = stages(half, data)
+    calls = 0
+
+    def loss(recognizer, batch, rng):
+        nonlocal calls
+        calls += 1
+        if calls == stop_at + 1:
+            raise KeyboardInterrupt
+        return stage.loss(recognizer, batch, rng)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(half, [dataclasses.replace(stage, loss=loss)], seed=3, machine=MACHINE, checkpoints=path, every_seconds=0)
+    again = network(seed=99)  # other initial weights: all must come from the checkpoint
+    resumed = run_stages(again, stages(again, data), seed=3, machine=MACHINE, checkpoints=path, every_seconds=0)
+    assert state_hash(again) == state_hash(whole)
+    assert resumed[0].rows == logs[0].rows
+    assert path.is_file()
+
+
+def test_finished_stages_are_not_run_again(data: ClipData, tmp_path: Path) -> None:
+    recognizer, path = network(), tmp_path / "checkpoint.safetensors"
+    first = run_stages(recognizer, stages(recognizer, data), seed=3, machine=MACHINE, checkpoints=path)
+    again = network(seed=5)
+    (stage,) = stages(again, data)
+
+    def never(*_):
+        raise AssertionError("ran again")
+
+    logs = run_stages(again, [dataclasses.replace(stage, loss=never)], seed=3, machine=MACHINE, checkpoints=path)
+    assert logs == first
+    assert state_hash(again) == state_hash(recognizer)
+
+
+def test_a_test_subject_in_training_is_refused(data: ClipData) -> None:
+    recognizer, subject = network(), some_subject(data)
+    before = state_hash(recognizer)
+    with pytest.raises(LeakageError, match=subject):
+        run_stages(recognizer, stages(recognizer, data), seed=1, machine=MACHINE, test_subjects=[subject])
+    assert state_hash(recognizer) == before
+
+
+def test_a_test_subject_in_a_pretext_on_macro_clips_is_refused(data: ClipData) -> None:
+    recognizer, macro = network(), Clips(data, "macro")
+    subject = sorted(macro.subjects)[0]
+    fit = FitStage("statistics", macro, lambda recognizer, clips: None, scope="run")
+    with pytest.raises(LeakageError, match=subject):
+        run_stages(recognizer, [fit], seed=1, machine=MACHINE, test_subjects=[subject])
+    run_stages(recognizer, [fit], seed=1, machine=MACHINE, test_subjects=[some_subject(data)])
+
+
+def test_parameters_in_no_group_are_frozen_and_their_statistics_too(data: ClipData) -> None:
+    recognizer = network()
+    (stage,) = stages(recognizer, data)
+    before = {k: v.clone() for k, v in recognizer.state_dict().items()}
+    run_stages(recognizer, [dataclasses.replace(stage, groups=(ParameterGroup(("head",), 1e-2),))], seed=1, machine=MACHINE)
+    changed = {k for k, v in recognizer.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed and all(k.startswith("head.") for k in changed)
+    assert all(p.requires_grad for p in recognizer.parameters())
+
+
+def test_a_stage_that_trains_nothing_says_so(data: ClipData) -> None:
+    recognizer = network()
+    (stage,) = stages(recognizer, data)
+    with pytest.raises(TrainingError, match="trains nothing"):
+        run_stages(recognizer, [dataclasses.replace(stage, groups=(ParameterGroup(("auxiliary",), 1e-2),))], seed=1, machine=MACHINE)
+
+
+def test_a_loss_that_is_not_finite_stops_with_stage_and_step(data: ClipData) -> None:
+    recognizer = network()
+    (stage,) = stages(recognizer, data)
+
+    def loss(recognizer, batch, rng):
+        value, logs = stage.loss(recognizer, batch, rng)
+        return value * float("nan"), logs
+
+    with pytest.raises(TrainingError, match="stage 'supervised', step 0"):
+        run_stages(recognizer, [dataclasses.replace(stage, loss=loss)], seed=1, machine=MACHINE)
+
+
+def test_a_fit_stage_writes_buffers_and_runs_in_its_place(data: ClipData) -> None:
+    recognizer, seen = network(), []
+    (gradient,) = stages(recognizer, data)
+
+    def fit(recognizer: Recognizer, clips: Clips) -> None:
+        seen.append((len(clips), recognizer.training))
+
+    micro = Clips(data, "micro")
+    logs = run_stages(recognizer, [FitStage("fit", micro, fit), dataclasses.replace(gradient, epochs=1)], seed=1, machine=MACHINE)
+    assert seen == [(16, False)]
+    assert [log.name for log in logs] == ["fit", "supervised"]
+    assert logs[0].subjects == sorted(micro.subjects)
+
+
+def test_reset_draws_the_head_anew_by_the_seed_alone() -> None:
+    first, second = network(0), network(1)
+    backbone = state_hash(first)
+    for recognizer in (first, second):
+        reset(recognizer, ("head",), seed=7)
+    assert torch.equal(first.head.linear.weight, second.head.linear.weight)  # type: ignore[attr-defined]
+    assert state_hash(first) != backbone
+
+
+def test_schedules() -> None:
+    cosine = Schedule("cosine", warmup=0.1)
+    assert cosine.factor(0, 100, 10) == pytest.approx(0.1)
+    assert cosine.factor(10, 100, 10) == pytest.approx(1.0)
+    assert cosine.factor(55, 100, 10) == pytest.approx(0.5)
+    exponential = Schedule("exponential", warmup=0, decay=0.9, decay_epochs=2)
+    assert [round(exponential.factor(step, 100, 10), 4) for step in (0, 9, 10, 25, 99)] == [1.0, 1.0, 0.9, 0.81, 0.81]
+    assert Schedule("constant", warmup=0).factor(50, 100, 10) == 1.0
+
+
+def test_bf16_trains_close_to_fp32(data: ClipData) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        recognizer = network()
+        (log,) = run_stages(recognizer, stages(recognizer, data), seed=1, machine=Machine("cpu", precision, 1))
+        losses.append(log.summary()["loss"])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+def test_machine_refuses_what_is_not_there() -> None:
+    with pytest.raises(UsageError, match="precision"):
+        Machine.of("cpu", "fp8")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="no GPU"):
+            Machine.of("cuda")
+
+
+def test_supervised_adds_auxiliary_losses(data: ClipData) -> None:
+    recognizer = network()
+
+    class Constant(torch.nn.Module):
+        predicts = False
+
+        def loss(self, features, batch):
+            return features.only_pooled().sum() * 0 + 2.0
+
+    recognizer.auxiliary["constant"] = Constant()  # type: ignore[index]
+    strategy = Supervised(epochs=1, auxiliary_weight=0.5)
+    stage = strategy.stage(recognizer, TrainingData.without(data, (), recognizer.train_views))
+    assert isinstance(stage, GradientStage)
+    batch = stage.batches.draw(0, 0, torch.device("cpu"))
+    total, logs = stage.loss(recognizer, batch, torch.Generator())
+    assert float(total.detach()) == pytest.approx(float(logs["cross_entropy"]) + 1.0, rel=1e-5)

@@ -1,0 +1,268 @@
+"""Evaluation end to end: resumable at any moment with the same predictions, repeatable fold by fold, and closed to test subjects."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from merzoo.data.clips import ClipData
+from merzoo.data.synthetic import SyntheticFaces
+from merzoo.errors import DataError, LeakageError, RunError, UnknownNameError, UsageError, WeightsError
+from merzoo.evaluation.evaluate import evaluate
+from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
+from merzoo.evaluation.protocols import Fold, loso
+from merzoo.evaluation.runs import RunFolder, predictions
+from merzoo.recognizer import build
+from merzoo.registry import registry
+from merzoo.specs import ModelSpec, Preprocessing, Preset, View
+from merzoo.training.engine import Machine, state_hash
+from merzoo.training.seeds import derive
+from merzoo.training.train import train
+from merzoo.weights import write
+
+SPEC = ModelSpec(
+    name="tiny-resnet",
+    summary="for tests",
+    backbone="timm/test_resnet",
+    train_views={"difference": (View("difference"),)},
+    presets={
+        "full": Preset(
+            backbone={"view": "difference", "size": 48},
+            strategy={"epochs": 2, "batch_size": 6},
+            preprocessing=Preprocessing(size=64),
+        )
+    },
+)
+WHOLE = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_evaluate import SPEC
+from merzoo.evaluation.evaluate import evaluate
+import dataclasses
+spec = dataclasses.replace(SPEC, presets={{"full": dataclasses.replace(SPEC.presets["full"], strategy={{"epochs": 10, "batch_size": 6}})}})
+evaluate(spec, "synthetic:tiny", out=sys.argv[1], seeds=1, resume=True, precision="fp32", jobs={jobs}, checkpoint_seconds=0.05)
+"""
+
+
+def rows(folder: Path) -> list:
+    found = predictions(RunFolder.open(folder))
+    return sorted(zip(found.seed.tolist(), found.sample_id.tolist(), found.probabilities.tolist(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    evaluate(SPEC, "synthetic:tiny", out=out, seeds=2, precision="fp32")
+    return out
+
+
+def test_a_run_folder_holds_every_sample_once_a_seed(whole: Path) -> None:
+    found = predictions(RunFolder.open(whole))
+    assert len(found.sample_id) == 2 * 16
+    assert len(set(zip(found.seed.tolist(), found.sample_id.tolist(), strict=True))) == 32
+    result = json.loads((whole / "result.json").read_text())
+    assert result["complete"] and 0 <= result["scores"]["uf1"]["low"] <= result["scores"]["uf1"]["value"] <= result["scores"]["uf1"]["high"] <= 1
+    assert not (whole / "checkpoints").exists()
+
+
+def test_no_training_subject_is_a_test_subject(whole: Path) -> None:
+    for record in RunFolder.open(whole).folds():
+        for stage in record["stages"]:
+            assert len(stage["subjects"]) == 3
+            assert not set(stage["subjects"]) & set(record["test_subjects"])
+
+
+def test_a_fold_deleted_and_rerun_alone_gives_the_same_predictions(whole: Path, tmp_path: Path) -> None:
+    fold = RunFolder.open(whole).protocol.folds[2].fold_id
+    evaluate(SPEC, "synthetic:tiny", out=tmp_path / "one", seeds=[1], precision="fp32", only=[fold])
+    alone = json.loads((tmp_path / "one" / "folds" / "1" / f"{fold}.json").read_text())
+    before = json.loads((whole / "folds" / "1" / f"{fold}.json").read_text())
+    assert alone["predictions"] == before["predictions"]
+    assert alone["state_sha256"] == before["state_sha256"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(tmp_path: Path, jobs: int) -> None:
+    script = tmp_path / "script.py"
+    body = WHOLE.format(folder=str(Path(__file__).parent), jobs=jobs)
+    # Several processes import the script again, so its work stands behind the usual guard.
+    head, _, call = body.rpartition("evaluate(spec")
+    script.write_text(f'{head}\nif __name__ == "__main__":\n    evaluate(spec{call}')
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, script, tmp_path / "uninterrupted"], check=True, env=environment)
+    killed, inside = tmp_path / "killed", 0
+    for kill in range(3):
+        process = subprocess.Popen([sys.executable, script, killed], env=environment)
+        # The first kill comes as soon as a stage stands half done on disk, the others a while after, at moments of their own.
+        while process.poll() is None and not half_done(killed):
+            time.sleep(0.01)
+        time.sleep(kill * 0.37)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(1.2)  # worker processes notice that their parent is gone
+        inside += bool(half_done(killed))
+    assert inside >= 1
+    subprocess.run([sys.executable, script, killed], check=True, env=environment)
+    assert rows(killed) == rows(tmp_path / "uninterrupted")
+
+
+def half_done(run: Path) -> list[Path]:
+    return list(run.glob("checkpoints/*/*.safetensors"))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_evaluate import SPEC\n"
+        "from merzoo.evaluation.evaluate import evaluate\n"
+        'if __name__ == "__main__":\n    evaluate(SPEC, "synthetic:tiny", out=sys.argv[1], seeds=1, jobs=int(sys.argv[2]), precision="fp32")\n'
+    )
+    for jobs in (os.cpu_count() or 1, (os.cpu_count() or 1) * 2):  # one thread a process in both
+        subprocess.run([sys.executable, script, tmp_path / str(jobs), str(jobs)], check=True)
+    first, second = (tmp_path / str(j) for j in (os.cpu_count() or 1, (os.cpu_count() or 1) * 2))
+    assert rows(first) == rows(second)
+    assert torch.get_num_threads() == threads
+
+
+def plan_of(data: ClipData, folds: tuple[Fold, ...], tmp_path: Path, spec: ModelSpec = SPEC) -> Plan:
+    tested = frozenset(s for fold in folds for s in fold.test_subjects)
+    return Plan(spec, "full", "synthetic:tiny", data.labels, tested, Machine("cpu", "fp32", 1), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def data() -> ClipData:
+    return ClipData(SyntheticFaces("tiny"), Preprocessing(size=64))
+
+
+def test_a_fold_that_does_not_list_whom_it_tests_is_refused(data: ClipData, tmp_path: Path) -> None:
+    first, second, *_ = loso(data.table).folds
+    tampered = dataclasses.replace(first, test_subjects=second.test_subjects)
+    with pytest.raises(LeakageError, match="does not list"):
+        run_fold(plan_of(data, (tampered,), tmp_path), data, tampered, 0)
+
+
+def test_a_fold_of_another_data_set_is_refused(data: ClipData, tmp_path: Path) -> None:
+    first = loso(data.table).folds[0]
+    foreign = dataclasses.replace(first, test_ids=(*first.test_ids, "elsewhere:1"))
+    with pytest.raises(DataError, match="elsewhere:1"):
+        run_fold(plan_of(data, (foreign,), tmp_path), data, foreign, 0)
+
+
+LEAKY = """
+from merzoo.builtin.supervised import Supervised
+from merzoo.data.clips import Clips
+from merzoo.training.batches import LabelledBatches
+from merzoo.training.stages import GradientStage, ParameterGroup
+
+class Peeking(Supervised):
+    def __init__(self, kind="micro", scope="fold", **options):
+        super().__init__(**options)
+        self.kind, self.scope = kind, scope
+
+    def stages(self, recognizer, data):
+        everybody = Clips(data.micro.data, self.kind)
+        batches = LabelledBatches(everybody, recognizer.backbone.inputs, data.views)
+        return [GradientStage("peek", batches, self.loss, (ParameterGroup(("backbone",), 1e-3),), steps=1, scope=self.scope)]
+"""
+
+
+@pytest.fixture(scope="module")
+def peeking(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from merzoo.entries import Register
+
+    folder = tmp_path_factory.mktemp("leaky")
+    (folder / "leaky_strategy.py").write_text(LEAKY)
+    sys.path.insert(0, str(folder))
+    register = Register("leaky")
+    register.strategy("peeking", "leaky_strategy:Peeking")
+    registry().add(register)
+    return "peeking"
+
+
+@pytest.mark.parametrize("scope", ["fold", "run"])
+def test_a_strategy_that_fetches_the_test_subject_back_is_refused(peeking: str, tmp_path: Path, scope: str) -> None:
+    preset = dataclasses.replace(SPEC.presets["full"], strategy={"scope": scope})
+    spec = dataclasses.replace(SPEC, strategy=peeking, presets={"full": preset})
+    with pytest.raises(LeakageError, match="peek"):
+        evaluate(spec, "synthetic:tiny", out=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("folds/*/*.json"))
+
+
+def test_a_pretext_on_a_test_subjects_macro_clips_is_refused(peeking: str, data: ClipData, tmp_path: Path) -> None:
+    preset = dataclasses.replace(SPEC.presets["full"], strategy={"scope": "run", "kind": "macro"})
+    spec = dataclasses.replace(SPEC, strategy=peeking, presets={"full": preset})
+    first, *_ = loso(data.table).folds
+    macro_subject = str(data.table.loc[data.table["kind"] == "macro", "subject"].iloc[0])
+    tampered = dataclasses.replace(first, test_subjects=(*first.test_subjects, macro_subject))
+    with pytest.raises(LeakageError, match=macro_subject):
+        run_scope(plan_of(data, (tampered,), tmp_path, spec), data, (tampered,), 0)
+
+
+def test_the_data_that_a_strategy_is_given_holds_no_test_subject(data: ClipData, tmp_path: Path) -> None:
+    fold = loso(data.table).folds[0]
+    recognizer, (stage,) = prepare(plan_of(data, (fold,), tmp_path), data, fold.test_subjects, derive(0))
+    assert not stage.clips[0].subjects & set(fold.test_subjects)
+    assert len(stage.clips[0]) == 12
+
+
+def test_weights_that_know_a_test_subject_are_refused(tmp_path: Path) -> None:
+    subject = loso(SyntheticFaces("tiny").table()).folds[0].test_subjects[0]
+    spec = registry().model("resnet18-difference")
+    recognizer = build(("timm/resnet18", {"view": "difference", "size": 112}), labels=SyntheticFaces("tiny").labels)
+    card = {"model": spec.name, "preset": "small", "labels": list(recognizer.labels), "trained_on": {"subjects": [subject]}}
+    path = tmp_path / "seen.safetensors"
+    write(path, recognizer.saved(), card)
+    with pytest.raises(LeakageError, match=subject):
+        evaluate(spec, "synthetic:tiny", out=tmp_path / "run", preset="small", weights=str(path))
+    write(path, recognizer.saved(), {**card, "trained_on": {}})
+    with pytest.raises(UsageError, match="do not say whom"):
+        evaluate(spec, "synthetic:tiny", out=tmp_path / "run", preset="small", weights=str(path))
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_gives_weights_that_load_and_know_their_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from merzoo.entries import Register
+    from merzoo.recognizer import load
+
+    if SPEC.name not in [e.name for e in registry().entries("model")]:
+        register = Register("tests")
+        register.model(SPEC)
+        registry().add(register)
+    trained = train(SPEC.name, "synthetic:tiny", out=tmp_path / "run", precision="fp32", threads=1)
+    loaded = load(SPEC.name, tmp_path / "run" / "weights.safetensors")
+    assert state_hash(loaded) == state_hash(trained)
+    assert loaded.weights is not None and len(loaded.weights.trained_on["subjects"]) == 4 + 3
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) > 0
+    with pytest.raises(RunError, match="finished"):
+        train(SPEC.name, "synthetic:tiny", out=tmp_path / "run", precision="fp32", threads=1, resume=True)
+    with pytest.raises(LeakageError):
+        evaluate(SPEC.name, "synthetic:tiny", out=tmp_path / "again", weights=str(tmp_path / "run" / "weights.safetensors"))
+
+
+def test_what_cannot_be_run_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for wrong, error in (
+        ({"data": "synthetik"}, UnknownNameError),
+        ({"data": "synthetic:benchmrk"}, UnknownNameError),
+        ({"protocol": "losso"}, UnknownNameError),
+        ({"preset": "huge"}, UnknownNameError),
+        ({"seeds": 0}, UsageError),
+        ({"weights": "nope"}, UnknownNameError),
+        ({"weights": "nowhere/at-all.safetensors"}, WeightsError),
+        ({"device": "tpu"}, UsageError),
+    ):
+        with pytest.raises(error):
+            evaluate(SPEC, **{"data": "synthetic:tiny", "out": out, **wrong})  # type: ignore[arg-type]
+    assert not out.exists()
