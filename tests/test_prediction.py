@@ -203,6 +203,7 @@ def test_weights_that_are_not_finite_are_refused(net, crops, tmp_path):
         ({"face": "both"}, UsageError, "face"),
         ({"face": "largest"}, NoFaceError, "face"),
         ({"fps": -1}, MediaError, "fps"),
+        ({"weights": "other"}, UsageError, "its weights already"),
     ],
 )
 def test_bad_arguments_are_one_line_and_write_nothing(net, crops, tmp_path, options, error, words):
