@@ -181,7 +181,7 @@ class Clips:
         self, views: Mapping[str, View], at: Tensor, device: torch.device, jitter: IntervalJitter | None = None, variant: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Stored arrays of the clips at positions `at` [B], {input: [B, ...]}, each under its reading `variant` [B] (0: as annotated)."""
-        rows = torch.from_numpy(self.positions)[at].to(device)
+        rows = torch.from_numpy(self.positions[at.cpu().numpy()]).to(device)
         out = {}
         for name, view in views.items():
             arrays = self.data.prepared(view, self.kind, jitter, device)
