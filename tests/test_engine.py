@@ -13,6 +13,7 @@ from merzoo.builtin.supervised import Supervised
 from merzoo.data.clips import ClipData, Clips
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.errors import LeakageError, TrainingError, UsageError
+from merzoo.interfaces import AuxiliaryTask
 from merzoo.recognizer import Recognizer, build
 from merzoo.specs import Preprocessing
 from merzoo.training.data import TrainingData
@@ -200,7 +201,7 @@ def test_machine_refuses_what_is_not_there() -> None:
 def test_supervised_adds_auxiliary_losses(data: ClipData) -> None:
     recognizer = network()
 
-    class Constant(torch.nn.Module):
+    class Constant(AuxiliaryTask):
         predicts = False
 
         def loss(self, features, batch):
