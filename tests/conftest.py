@@ -1,15 +1,18 @@
-"""Third-party distributions made on the spot, as an installer leaves them, and a process that sees them."""
+"""What tests share: one clip cache a session, and third-party distributions made on the spot, as an installer leaves them, with a process that sees them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from merzoo.data.clips import ClipData
 
 
 class Site:
@@ -61,3 +64,22 @@ def one_line() -> Callable[[subprocess.CompletedProcess[str]], str]:
         return lines[0]
 
     return check
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clip_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache folder for the whole session, so that a clip store is built once and the user's cache is never touched."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MERZOO_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny(clip_cache: Path) -> ClipData:
+    """The synthetic faces' part for tests at 64 px: 4 subjects with 4 micro clips each, and 3 macro clips of others."""
+    from merzoo.data.clips import ClipData
+    from merzoo.data.synthetic import SyntheticFaces
+    from merzoo.specs import Preprocessing
+
+    return ClipData(SyntheticFaces("tiny"), Preprocessing(size=64))
