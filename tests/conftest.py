@@ -40,7 +40,7 @@ class Site:
         return self._run([sys.executable, "-m", "merzoo", *arguments], environment, stdout)
 
     def _run(self, command: list[str], environment: dict[str, str], stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("MERZOO_")}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("MERZOO_") or key == "MERZOO_CACHE"}
         seen = {**kept, "PYTHONPATH": str(self.root), **environment}
         return subprocess.run(command, env=seen, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=self.root, timeout=120, check=False)
 

@@ -48,7 +48,7 @@ sys.path.insert(0, {folder!r})
 from test_evaluate import SPEC
 from merzoo.evaluation.evaluate import evaluate
 import dataclasses
-spec = dataclasses.replace(SPEC, presets={{"full": dataclasses.replace(SPEC.presets["full"], strategy={{"epochs": 10, "batch_size": 6}})}})
+spec = dataclasses.replace(SPEC, presets={{"full": dataclasses.replace(SPEC.presets["full"], strategy={{"epochs": 6, "batch_size": 6}})}})
 evaluate(spec, "synthetic:tiny", out=sys.argv[1], seeds=1, resume=True, precision="fp32", jobs={jobs}, checkpoint_seconds=0.05)
 """
 
