@@ -155,7 +155,6 @@ def predict(
         tell("loading the model")
         recognizer = _recognizer(model, weights, device)
         preprocessing = recognizer.preprocessing
-        _check_sizes(recognizer)
         tell("finding faces and movements")
         aligner = None if face == "none" else _aligner(preprocessing.aligner)
         faces = face_clips(opened, face=face, size=preprocessing.size, max_events=max_events, interval=wanted, aligner=aligner)
@@ -191,14 +190,20 @@ def _interval(given: Interval | Sequence[int] | None) -> Interval | None:
 
 
 def _recognizer(model: str | Recognizer | None, weights: str | Path, device: str | torch.device) -> Recognizer:
-    """The recogniser, where it shall run."""
-    from merzoo.recognizer import Recognizer, load
+    """The recogniser, where it shall run; crops that are too small for it are refused here, not after the search."""
+    import torch
 
-    if isinstance(model, Recognizer):
-        if weights != "default":
-            raise UsageError("a recogniser has its weights already; give a model's name to load others")
-        return model if device == "auto" else model.to(_device(device))
-    return load(model or default_model(), weights, device=_device(device))
+    from merzoo.recognizer import Recognizer, load
+    from merzoo.views.base import centre
+
+    if not isinstance(model, Recognizer):
+        found = load(model or default_model(), weights, device=_device(device))
+    elif weights != "default":
+        raise UsageError("a recogniser has its weights already; give a model's name to load others")
+    else:
+        found = model if device == "auto" else model.to(_device(device))
+    centre(0, found.preprocessing.size, max(shape[-1] for shape in found.backbone.inputs.values()), torch.device("cpu"))
+    return found
 
 
 def _device(wanted: str | torch.device) -> torch.device:
@@ -213,13 +218,6 @@ def _device(wanted: str | torch.device) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device is usable here; give --device cpu")
     return device
-
-
-def _check_sizes(recognizer: Recognizer) -> None:
-    size = recognizer.preprocessing.size
-    for name, shape in recognizer.backbone.inputs.items():
-        if shape[-1] > size:
-            raise UsageError(f"{recognizer.spec.name}: its faces are cut at {size} px, but {name} wants {shape[-1]} px; give a larger preprocessing size")
 
 
 def _aligner(name: str) -> Aligner:

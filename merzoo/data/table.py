@@ -59,7 +59,7 @@ def checked(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
         **{f"{column} is not a text": ~known for column, known in named.items()},
         "sample_id occurs twice": table["sample_id"].duplicated(),
         "subject does not begin with its dataset": ~pd.Series(qualified),
-        "start, peak, stop and frames are not all whole numbers": (numbers.isna() | (numbers % 1 != 0)).any(axis=1),
+        "start, peak, stop and frames are not all whole numbers": (numbers.isna() | (numbers % 1 != 0) | (numbers.abs() > 2**31)).any(axis=1),
         "kind is neither micro nor macro": ~table["kind"].isin(["micro", "macro"]),
         "start, peak, stop are not in order inside the clip": ~(
             (numbers["start"] >= 0)

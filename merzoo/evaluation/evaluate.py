@@ -62,19 +62,21 @@ def evaluate(
         raise UsageError(f"seeds and jobs must be at least 1, not {len(chosen)} and {jobs}")
     make_protocol = protocol_by_name(protocol)
     start = named_start(spec, weights)
-    machine = Machine.of(device, precision, _threads(Path(out), jobs, resume))
+    threads, shared_threads = _threads(Path(out), jobs, len(chosen), resume)
+    machine = Machine.of(device, precision, threads)
     clips, provides = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     network = assemble(spec, preset, clips.labels, data_provides=provides)
     folds = make_protocol(clips.table)
     _refuse_overlap(folds, start)
     parameters = sum(value.numel() for value in network.saved().values())
     facts = {"kind": "evaluation", "protocol": folds.to_json(), **facts_of(spec, preset, clips, chosen, machine, start, parameters)}
+    facts["environment"]["shared_threads"] = shared_threads
     run = RunFolder.create(out, facts, resume=resume)
     unknown = [name for name in only if name not in folds.by_id]
     if unknown:
         raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
     tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
-    plan = Plan(spec, preset, data, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds)
+    plan = Plan(spec, preset, data, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads)
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
     with _workers(plan, clips, jobs) as submit:
         _run(run, folds, todo, submit, jobs, say)
@@ -113,12 +115,15 @@ def _refuse_overlap(folds: Protocol, start: NamedStart) -> None:
         raise LeakageError(f"weights '{start.tag}'", met)
 
 
-def _threads(out: Path, jobs: int, resume: bool) -> int:
-    """Threads a process: those of the run that is continued, since the bits depend on them; else the cores shared among the jobs."""
+def _threads(out: Path, jobs: int, seeds: int, resume: bool) -> tuple[int, int]:
+    """Threads of a fold, and of the stages before all folds: those of the run that is continued, since the bits depend on them; else the cores shared
+    among the jobs. There are only as many shared stages as seeds, so these may have more."""
     if resume and (out / "run.json").is_file():
         with contextlib.suppress(RunError, KeyError, TypeError, ValueError):
-            return int(RunFolder.open(out).facts["environment"]["threads"])
-    return max(1, (os.cpu_count() or 1) // jobs)
+            known = RunFolder.open(out).facts["environment"]
+            return int(known["threads"]), int(known["shared_threads"])
+    cores = os.cpu_count() or 1
+    return max(1, cores // jobs), max(1, cores // min(jobs, seeds))
 
 
 def facts_of(

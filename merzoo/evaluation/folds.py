@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Plan:
     folder: Path  # checkpoints go below it
     start: Start = field(default_factory=Start)
     checkpoint_seconds: float = 30.0
+    shared_threads: int = 1  # of the stages that run before all folds
 
 
 def prepare(
@@ -82,7 +83,7 @@ def run_scope(plan: Plan, data: ClipData, folds: Sequence[Fold], seed: int, prog
         recognizer,
         shared,
         seed=derive(seed, "run"),
-        machine=plan.machine,
+        machine=replace(plan.machine, threads=plan.shared_threads),
         test_subjects=plan.run_test_subjects,
         checkpoints=shared_path(plan, seed),
         every_seconds=plan.checkpoint_seconds,
