@@ -150,15 +150,17 @@ def test_several_faces(net, tmp_path):
     assert (tmp_path / "prediction-2.png").is_file()
 
 
-def zoo(monkeypatch, tmp_path, net, name="tiny-test", trained_on=None):
-    """Put a model with weights into the registry of this process."""
+def zoo(monkeypatch, tmp_path, net, name="tiny-test"):
+    """Put a model with weights, and one before it whose weights are elsewhere, into the registry of this process."""
     from merzoo.plugins import load_registry
 
-    trained_on = trained_on or {"data": "synthetic test faces", "manifest_hash": "ab" * 32, "subjects": ["a", "b", "c"]}
+    trained_on = {"data": "synthetic test faces", "manifest_hash": "ab" * 32, "subjects": ["a", "b", "c"]}
     sha = weight_files.write(tmp_path / "w.safetensors", net.saved(), {"model": name, "preset": "full", "labels": LABELS, "trained_on": trained_on})
     found = WeightsSpec("first", "full", str(tmp_path / "w.safetensors"), sha, LABELS, trained_on)
     register = Register("testers")
     register.model(net.spec.__class__(**{**vars(net.spec), "name": name, "weights": (found,)}))
+    far = WeightsSpec("far", "full", f"hf://org/repo@{'a' * 40}/w.safetensors", sha, LABELS)
+    register.model(net.spec.__class__(**{**vars(net.spec), "name": "0-far", "weights": (far,)}))
     fresh = load_registry()
     fresh.add(register)
     monkeypatch.setattr("merzoo.registry._registry", fresh)
@@ -216,7 +218,7 @@ def test_bad_arguments_are_one_line_and_write_nothing(net, crops, tmp_path, opti
 def test_crops_smaller_than_the_network_wants(crops):
     small = build(("timm/test_resnet", {"view": "difference", "size": 96}), labels=LABELS, preprocessing=Preprocessing(size=72))
     with pytest.raises(UsageError, match="72 px"):
-        merzoo.predict(crops, small, face="none")
+        merzoo.predict(crops, small)  # said before the search, which finds no face
 
 
 def test_an_output_folder_that_cannot_be_written(net, crops, tmp_path):
