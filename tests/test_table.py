@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merzoo.data.synthetic import SyntheticFaces
@@ -56,6 +56,8 @@ FAULTS = {
     "an offset after the end": ("stop", 10, "not in order", "toy:1"),
     "half a frame": ("peak", 4.5, "not all whole numbers", "toy:1"),
     "a missing apex": ("peak", float("nan"), "not all whole numbers", "toy:1"),
+    "an endless clip": ("frames", float("inf"), "not all whole numbers", "toy:1"),
+    "more frames than can be": ("frames", 1e300, "not all whole numbers", "toy:1"),
     "an apex in words": ("peak", "four", "not all whole numbers", "toy:1"),
     "an unknown emotion": ("emotion", "joyous", "not among happy, sad", "toy:1"),
     "a micro clip without emotion": ("emotion", "", "not among happy, sad", "toy:1"),
@@ -90,6 +92,7 @@ def test_an_empty_table_is_refused() -> None:
 ANYTHING = st.one_of(st.none(), st.integers(-5, 15), st.floats(), st.text(max_size=5), st.sampled_from(["micro", "macro", "sad", "toy:0"]))
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from([c for c in COLUMNS if c != "fps"]), ANYTHING), max_size=4))
 def test_whatever_the_cells_hold_a_table_is_good_or_a_data_error(changes: list[tuple[int, str, Any]]) -> None:
     made = table().astype(object)

@@ -1,0 +1,234 @@
+"""Clips as training sees them: the guard against test subjects, readings of an interval, prepared views."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merzoo.data.clips import ClipData, Clips, IntervalJitter
+from merzoo.errors import DataError, LeakageError, UnknownNameError, UsageError
+from merzoo.interval import Interval
+from merzoo.specs import View
+from merzoo.training.data import TrainingData
+
+CPU = torch.device("cpu")
+KEYFRAMES = View("keyframes", {"moments": ["start", "peak"]})
+
+
+def subjects(data: ClipData, kind: str = "micro") -> list[str]:
+    return sorted(Clips(data, kind).subjects)
+
+
+# The guard
+
+
+def test_without_leaves_everybody_else(tiny: ClipData) -> None:
+    gone, *others = subjects(tiny)
+    rest = Clips(tiny, "micro").without([gone])
+    assert rest.subjects == set(others) and len(rest) == 12 and gone in rest.forbidden
+
+
+@pytest.mark.parametrize("kind", ["micro", "macro"])
+def test_forbidden_subjects_cannot_be_among_the_clips(tiny: ClipData, kind: str) -> None:
+    first = subjects(tiny, kind)[0]
+    with pytest.raises(LeakageError) as caught:
+        Clips(tiny, kind, forbidden=[first])
+    assert caught.value.subjects == (first,) and kind in str(caught.value)
+
+
+def test_the_guard_outlives_every_selection(tiny: ClipData) -> None:
+    first, second, third, fourth = subjects(tiny)
+    rest = Clips(tiny, "micro").without([first]).where(np.array([True] * 12)).without([second]).where(np.arange(8) != 3)
+    assert rest.forbidden == {first, second} and rest.subjects == {third, fourth}
+    mine = np.flatnonzero(Clips(tiny, "micro").subject_of == first)
+    with pytest.raises(LeakageError, match=first):
+        Clips(tiny, "micro", mine, rest.forbidden)
+
+
+def test_a_selection_cannot_reach_back_by_its_positions(tiny: ClipData) -> None:
+    rest = Clips(tiny, "micro").without([subjects(tiny)[0]])
+    with pytest.raises(UsageError, match="mask"):
+        rest.where(np.arange(16))  # positions, of everybody
+    with pytest.raises(UsageError, match="mask"):
+        rest.where(np.zeros(12, dtype=int))
+    with pytest.raises(UsageError, match="mask"):
+        rest.where(np.ones(16, dtype=bool))
+    with pytest.raises(ValueError, match="read-only"):
+        rest.positions[:4] = np.arange(4)
+
+
+def test_the_check_looks_at_the_clips_as_they_are_now(tiny: ClipData) -> None:
+    """The engine's check must not trust what was true when the clips were made."""
+    first = subjects(tiny)[0]
+    rest = Clips(tiny, "micro").without([first])
+    rest.check([first], "before")
+    rest.positions = np.arange(16)
+    with pytest.raises(LeakageError, match="after"):
+        rest.check([first], "after")
+
+
+def test_the_arrays_given_are_not_kept(tiny: ClipData) -> None:
+    positions = np.arange(4, 8)
+    clips = Clips(tiny, "micro", positions)
+    positions[:] = 0
+    assert clips.positions.tolist() == [4, 5, 6, 7]
+
+
+def test_training_data_holds_no_test_subject_neither_micro_nor_macro(tiny: ClipData) -> None:
+    gone = [subjects(tiny)[1], subjects(tiny, "macro")[0]]
+    data = TrainingData.without(tiny, gone, {}, run_test_subjects=subjects(tiny))
+    assert not (data.micro.subjects | data.macro.subjects) & set(gone)
+    assert data.micro.forbidden == data.macro.forbidden == set(gone)
+
+
+def test_a_stage_may_serve_all_folds_only_where_nobody_is_ever_tested(tiny: ClipData) -> None:
+    data = TrainingData.without(tiny, [], {}, run_test_subjects=subjects(tiny))
+    assert (data.scope_for(data.macro), data.scope_for(data.micro)) == ("run", "fold")
+    one_more = TrainingData.without(tiny, [], {}, run_test_subjects=[*subjects(tiny), subjects(tiny, "macro")[2]])
+    assert one_more.scope_for(one_more.macro) == "fold"
+
+
+# What a clip says of itself
+
+
+def test_labels_subjects_and_frames_belong_together(tiny: ClipData) -> None:
+    table = tiny.table[tiny.table["kind"] == "micro"].reset_index(drop=True)
+    clips = Clips(tiny, "micro").where(np.arange(16) % 3 == 1)
+    rows = table.iloc[1::3].reset_index(drop=True)
+    assert clips.sample_ids == rows["sample_id"].tolist() and clips.subject_of.tolist() == rows["subject"].tolist()
+    assert [tiny.labels[i] for i in clips.labels] == rows["emotion"].tolist()
+    for at in range(len(clips)):
+        row = rows.iloc[at]
+        assert clips.interval(at) == Interval(row["start"], row["peak"], row["stop"])
+        assert len(clips.frames(at)) == row["frames"]
+    assert np.array_equal(clips.frames(2), tiny.dataset.frames(clips.sample_ids[2], 64))
+
+
+def test_a_clip_without_a_label_has_index_minus_one(tiny: ClipData, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unlabelled:
+        name, part, labels, manifest_hash = "synthetic", "tiny", tiny.labels, tiny.dataset.manifest_hash
+        frames = tiny.dataset.frames
+
+        def table(self):
+            table = tiny.dataset.table()
+            table.loc[table["kind"] == "macro", "emotion"] = ["", "amused", None]
+            return table
+
+    data = ClipData(Unlabelled(), tiny.preprocessing)
+    assert Clips(data, "macro").labels.tolist() == [-1, -1, -1]
+    assert (Clips(data, "micro").labels >= 0).all()
+
+
+# Readings of an interval
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 60), st.integers(0, 2**32), st.floats(-3, 3), st.floats(0, 3))
+def test_readings_stay_in_order_inside_the_clip_and_begin_with_the_annotation(data: st.DataObject, frames: int, seed: int, low: float, width: float) -> None:
+    start, peak, stop = sorted(data.draw(st.lists(st.integers(0, frames - 1), min_size=3, max_size=3)))
+    jitter = IntervalJitter((low, low + width), (-low - width, -low), variants=6)
+    readings = jitter.readings(Interval(start, peak, stop), frames, np.random.default_rng(seed))
+    assert len(readings) == 6 and readings[0] == Interval(start, peak, stop)
+    for r in readings[1:]:
+        assert 0 <= r.start <= r.peak <= r.stop < frames
+        assert r.start < r.peak or frames == 1
+
+
+def test_readings_move_within_their_shares() -> None:
+    jitter = IntervalJitter((-0.1, 0.2), (-0.3, 0.0), variants=400)
+    readings = jitter.readings(Interval(40, 60, 80), 100, np.random.default_rng(0))
+    assert (min(r.start for r in readings), max(r.start for r in readings)) == (38, 44)
+    assert (min(r.peak for r in readings), max(r.peak for r in readings)) == (54, 60)
+
+
+def test_readings_do_not_depend_on_the_clips_beside(tiny: ClipData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table in another order: every sample keeps its readings."""
+    jitter = IntervalJitter(variants=3)
+    before = dict(zip(Clips(tiny, "micro").sample_ids, tiny.prepared(KEYFRAMES, "micro", jitter, CPU), strict=True))
+
+    class Backwards:
+        name, part, labels, manifest_hash = "synthetic", "tiny", tiny.labels, tiny.dataset.manifest_hash + " backwards"
+
+        def table(self):
+            return tiny.dataset.table().iloc[[6, 2, 16]]
+
+        def frames(self, sample_id: str, size: int = 128) -> np.ndarray:
+            return tiny.store.clip(tiny.table["sample_id"].tolist().index(sample_id))
+
+    data = ClipData(Backwards(), tiny.preprocessing)
+    after = data.prepared(KEYFRAMES, "micro", jitter, CPU)
+    assert [torch.equal(before[s], a) for s, a in zip(Clips(data, "micro").sample_ids, after, strict=True)] == [True, True]
+    assert not torch.equal(after[0, 0], after[0, 1]) or not torch.equal(after[0, 0], after[0, 2])
+
+
+def test_jitter_options_may_come_from_json(tiny: ClipData) -> None:
+    jitter = IntervalJitter(**json.loads('{"start": [0.0, 0.1], "peak": [-0.1, 0.0], "variants": 2}'))
+    assert jitter == IntervalJitter((0.0, 0.1), (-0.1, 0.0), 2)
+    assert tiny.prepared(KEYFRAMES, "micro", jitter, CPU).shape == (16, 2, 2, 3, 64, 64)
+
+
+@pytest.mark.parametrize("options", [{"start": (0.1, -0.1)}, {"peak": (0.1,)}, {"variants": 0}, {"variants": 2.5}])
+def test_jitter_that_cannot_be_is_one_line(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="interval jitter"):
+        IntervalJitter(**options)  # type: ignore[arg-type]
+
+
+# Prepared views
+
+
+def test_views_are_prepared_once(tiny: ClipData) -> None:
+    first = tiny.prepared(KEYFRAMES, "micro", None, CPU)
+    assert tiny.prepared(View("keyframes", {"moments": ["start", "peak"]}), "micro", None, CPU) is first
+    others = [
+        tiny.prepared(View("keyframes", {"moments": ["peak", "start"]}), "micro", None, CPU),
+        tiny.prepared(KEYFRAMES, "micro", IntervalJitter(variants=2), CPU),
+        tiny.prepared(KEYFRAMES, "macro", None, CPU),
+    ]
+    assert all(other is not first for other in others)
+    assert [len(first), *map(len, others)] == [16, 16, 16, 3]
+
+
+def test_a_prepared_view_is_that_of_the_clip(tiny: ClipData) -> None:
+    clips = Clips(tiny, "micro")
+    prepared = tiny.prepared(KEYFRAMES, "micro", None, CPU)
+    for at in (0, 7, 15):
+        interval, frames = clips.interval(at), clips.frames(at)
+        assert np.array_equal(prepared[at, 0].numpy(), frames[[interval.start, interval.peak]].transpose(0, 3, 1, 2))
+
+
+def test_stored_arrays_are_those_of_the_positions_and_readings(tiny: ClipData) -> None:
+    jitter = IntervalJitter(variants=3)
+    clips = Clips(tiny, "micro").without([subjects(tiny)[0]])
+    at, variant = torch.tensor([5, 0, 11]), torch.tensor([2, 0, 1])
+    stored = clips.stored({"keyframes": KEYFRAMES}, at, CPU, jitter, variant)["keyframes"]
+    everything = tiny.prepared(KEYFRAMES, "micro", jitter, CPU)
+    assert all(torch.equal(stored[i], everything[4 + int(at[i]), int(variant[i])]) for i in range(3))
+    annotated = clips.stored({"keyframes": KEYFRAMES}, at, CPU)["keyframes"]
+    assert all(torch.equal(annotated[i], everything[4 + int(at[i]), 0]) for i in range(3))
+
+
+def test_a_kind_of_clip_that_is_not_there_is_one_line(tiny: ClipData) -> None:
+    class MicroOnly:
+        name, part, labels, manifest_hash = "micro-only", "", tiny.labels, "m"
+
+        def table(self):
+            return tiny.dataset.table().iloc[:2]
+
+        def frames(self, sample_id: str, size: int = 128) -> np.ndarray:
+            return tiny.store.clip(tiny.table["sample_id"].tolist().index(sample_id))
+
+    data = ClipData(MicroOnly(), tiny.preprocessing)
+    with pytest.raises(DataError, match="micro-only has no macro clips"):
+        data.prepared(KEYFRAMES, "macro", None, CPU)
+
+
+def test_an_unknown_view_and_a_wrong_option_are_one_line(tiny: ClipData) -> None:
+    with pytest.raises(UnknownNameError, match="keyframes"):
+        tiny.view_kind(View("keyframe"))
+    with pytest.raises(UsageError, match="'keyframes' has no option frames"):
+        tiny.view_kind(View("keyframes", {"frames": 3}))
