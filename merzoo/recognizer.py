@@ -156,20 +156,23 @@ def _check_views(recognizer: Recognizer) -> None:
 
 
 def feature_shapes(backbone: Backbone) -> Features:
-    """Shapes of a backbone's features for one sample, as meta tensors: nothing is computed. Raises `UsageError` where its own inputs do not suit it."""
-    state = {k: torch.empty_like(v, device="meta") for k, v in [*backbone.named_parameters(), *backbone.named_buffers()]}
-    batch = {name: torch.empty((1, *shape), device="meta") for name, shape in backbone.inputs.items()}
+    """Shapes of a backbone's features for one sample, as meta tensors. Raises `UsageError` where its own inputs do not suit it.
+
+    Told by one forward pass of zeros: a pass on the meta device computes less but costs a second, since it makes torch import its compiler.
+    """
+    batch = {name: torch.zeros((1, *shape)) for name, shape in backbone.inputs.items()}
     modes = {module: module.training for module in backbone.modules()}
     backbone.eval()
     try:
         with torch.no_grad():
-            return torch.func.functional_call(backbone, state, (batch,))
+            real = backbone(batch)
     except Exception as error:
         shapes = ", ".join(f"{name} {list(shape)}" for name, shape in backbone.inputs.items())
         raise UsageError(f"{type(backbone).__name__} cannot take its inputs {shapes} ({last_line(error)}); give other options") from error
     finally:
         for module, mode in modes.items():
             module.training = mode
+    return Features(*({name: torch.empty_like(t, device="meta") for name, t in part.items()} for part in (real.pooled, real.maps, real.extras)))
 
 
 def load(

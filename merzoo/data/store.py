@@ -15,13 +15,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from merzoo.data.table import Dataset
 from merzoo.errors import DataError
 from merzoo.specs import Preprocessing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAYOUT = 1  # raised when the files below change their meaning
 DAY = 86400.0  # s
