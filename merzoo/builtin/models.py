@@ -16,7 +16,7 @@ MODELS: tuple[ModelSpec, ...] = (
         train_views={"keyframes": (View("keyframes", {"moments": ["peak"]}),)},
         presets={
             "full": Preset(backbone={"size": 224}, strategy=_TRAINING, preprocessing=_FULL),
-            "small": Preset(backbone={"size": 112}, strategy={**_TRAINING, "epochs": 15}, preprocessing=_SMALL),
+            "small": Preset(backbone={"size": 112}, strategy={**_TRAINING, "epochs": 10}, preprocessing=_SMALL),
         },
     ),
     ModelSpec(
