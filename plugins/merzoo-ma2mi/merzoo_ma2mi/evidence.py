@@ -55,7 +55,7 @@ def evidence(data: str, out: Path, *, quick: bool = False, seed: int = 0, thread
     full = _trained(spec, clips, held, seed, machine, quick, log)
     control = _trained(spec, clips, held, seed, machine, quick, log, codec_of=full)
     facts = {"data": data, "manifest_hash": clips.dataset.manifest_hash, "held_out": sorted(held), "seed": seed, "quick": quick}
-    found = {**facts, **_reconstruction(full, control, clips, faces, held, seed), **_probed(spec, full, clips, faces, seed)}
+    found = {**facts, **_reconstruction(full, control, clips, faces, held, seed, *((64, 12) if quick else (512, 96))), **_probed(spec, full, clips, faces, seed)}
     _write(out, found)
     picture(full, Clips(clips, "macro").without(set(people) - held), out / "reconstruction.png", seed=seed)
     return found
@@ -94,7 +94,7 @@ def _tell(log: Any, who: str, stage: str, step: int, total: int, losses: dict[st
 
 
 def _reconstruction(
-    full: Recognizer, control: Recognizer, clips: ClipData, faces: SyntheticFaces, held: frozenset[str], seed: int, count: int = 512, rendered: int = 96
+    full: Recognizer, control: Recognizer, clips: ClipData, faces: SyntheticFaces, held: frozenset[str], seed: int, count: int, rendered: int
 ) -> dict[str, Any]:
     """Errors on `count` pairs of the held-out people; `rendered` of them are rendered anew for the ablations."""
     macro = Clips(clips, "macro")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Pair = tuple[int, Interval]  # position of a clip, and its frames (t, t + δ)
 PROBE_GRID = 4  # cells a side that C_Δ is averaged to
 PROBE_ALPHAS = tuple(10.0**k for k in range(7))
-LEAST_ACTIVE = 8  # clips in which an action unit must move by more than LEAST_PX to be probed
+LEAST_ACTIVE = 0.03  # share of the pairs in which an action unit must move by more than LEAST_PX to be probed
 LEAST_PX = 0.2
 
 
@@ -120,7 +120,7 @@ def intensities(dataset: SyntheticFaces, clips: Clips, pairs: Sequence[Pair]) ->
     for at in {at for at, _ in pairs}:
         known[at] = dataset.truth(ids[at]).intensities.mean(1)
     change = np.stack([known[at][pair.peak] - known[at][pair.start] for at, pair in pairs])
-    return change[:, (np.abs(change) > LEAST_PX).sum(0) >= LEAST_ACTIVE]
+    return change[:, (np.abs(change) > LEAST_PX).mean(0) >= LEAST_ACTIVE]
 
 
 def probe(features: np.ndarray, target: np.ndarray, subject: np.ndarray, folds: int = 6) -> tuple[np.ndarray, np.ndarray]:

@@ -49,7 +49,8 @@ def track(frames: np.ndarray) -> Track:
         grey = cv2.resize(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         if before is not None:
             cuts.append(float(np.abs(grey - before).mean()) > CUT_GREY)
-            x, y = (0.0, 0.0) if cuts[-1] else cv2.phaseCorrelate(before, grey, window)[0]
+            # Copies: OpenCV applies the window to its arguments themselves.
+            x, y = (0.0, 0.0) if cuts[-1] else cv2.phaseCorrelate(before.copy(), grey.copy(), window)[0]
             steps.append((x, y))
         before = grey
     return Track(np.cumsum(np.array(steps), axis=0) / SIDE, np.cumsum(cuts))

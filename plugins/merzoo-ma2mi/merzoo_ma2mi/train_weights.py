@@ -39,19 +39,18 @@ def make(model: str, data: str, score_on: str, folder: Path, work: Path, *, seed
     clips, _ = open_clips(data, recognizer.preprocessing)
     written = card(recognizer, Clips(clips, "micro"), Clips(clips, "macro"))
     metrics = score(recognizer, score_on, frozenset(written["trained_on"]["subjects"]))
+    protocol = f"trained on all of {data}, last epoch; scored on all micro clips of {score_on}, other people"
+    return embed(work, folder, {**written, "protocol": protocol, "metrics": metrics, "seed": seed})
+
+
+def embed(work: Path, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Put a finished run's weights and log into `folder`, with their card, `facts` and where they lie; returns the card."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{model}-{PRESET}"
+    name = f"{facts['model']}-{PRESET}"
     (folder / f"{name}.safetensors").write_bytes((work / WEIGHTS).read_bytes())
     (folder / f"{name}.jsonl").write_bytes((work / "log.jsonl").read_bytes())
-    full = {
-        **written,
-        "tag": "synthetic",
-        "source": f"package:{__package__}/weights/{name}.safetensors",
-        "sha256": digest(folder / f"{name}.safetensors"),
-        "protocol": f"trained on all of {data}, last epoch; scored on all micro clips of {score_on}, other people",
-        "metrics": metrics,
-        "seed": seed,
-    }
+    where = {"source": f"package:{Path(__file__).parent.name}/weights/{name}.safetensors", "sha256": digest(folder / f"{name}.safetensors")}
+    full = {**facts, "tag": "synthetic", **where}
     (folder / f"{name}.json").write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return full
 
