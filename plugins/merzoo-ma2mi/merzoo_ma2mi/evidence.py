@@ -55,7 +55,8 @@ def evidence(data: str, out: Path, *, quick: bool = False, seed: int = 0, thread
     full = _trained(spec, clips, held, seed, machine, quick, log)
     control = _trained(spec, clips, held, seed, machine, quick, log, codec_of=full)
     facts = {"data": data, "manifest_hash": clips.dataset.manifest_hash, "held_out": sorted(held), "seed": seed, "quick": quick}
-    found = {**facts, **_reconstruction(full, control, clips, faces, held, seed, *((64, 12) if quick else (512, 96))), **_probed(spec, full, clips, faces, seed)}
+    counts = (64, 12) if quick else (512, 96)
+    found = {**facts, **_reconstruction(full, control, clips, faces, held, seed, *counts), **_probed(spec, full, clips, faces, seed)}
     _write(out, found)
     picture(full, Clips(clips, "macro").without(set(people) - held), out / "reconstruction.png", seed=seed)
     return found
