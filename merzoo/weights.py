@@ -20,7 +20,7 @@ from merzoo.specs import ModelSpec, WeightsSpec
 
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})/(?P<file>[\w./-]+)")
 PACKAGE = re.compile(r"package:(?P<package>[A-Za-z_][\w.]*)/(?P<file>[\w./-]+)")
-PICKLES = (b"\x80", b"PK\x03\x04", b"(dp", b"cco")  # of protocol 2 and later, in torch's zip, and older ones
+PICKLES = (b"\x80", b"PK\x03\x04")  # a bare one of protocol 2 or later, and torch's zip
 HEADER_LIMIT = 16 * 2**20  # bytes; a header of a million tensors is far smaller
 
 
