@@ -156,23 +156,26 @@ def _check_views(recognizer: Recognizer) -> None:
 
 
 def feature_shapes(backbone: Backbone) -> Features:
-    """Shapes of a backbone's features for one sample, as meta tensors. Raises `UsageError` where its own inputs do not suit it.
+    """Shapes of a backbone's features for one sample, as meta tensors; the backbone stays as it was. Raises `UsageError` where its inputs do not suit it.
 
     Told by one forward pass of zeros: a pass on the meta device computes less but costs a second, since it makes torch import its compiler.
     """
     batch = {name: torch.zeros((1, *shape)) for name, shape in backbone.inputs.items()}
     modes = {module: module.training for module in backbone.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in backbone.buffers()]
     backbone.eval()
     try:
         with torch.no_grad():
-            real = backbone(batch)
+            real: Features = backbone(batch)
+        return Features(*({name: torch.empty_like(t, device="meta") for name, t in part.items()} for part in (real.pooled, real.maps, real.extras)))
     except Exception as error:
         shapes = ", ".join(f"{name} {list(shape)}" for name, shape in backbone.inputs.items())
         raise UsageError(f"{type(backbone).__name__} cannot take its inputs {shapes} ({last_line(error)}); give other options") from error
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return Features(*({name: torch.empty_like(t, device="meta") for name, t in part.items()} for part in (real.pooled, real.maps, real.extras)))
+        for buffer, before in buffers:
+            buffer.copy_(before)
 
 
 def load(
