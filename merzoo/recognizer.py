@@ -136,6 +136,8 @@ def assemble(spec: ModelSpec, preset: str, labels: Sequence[str], *, data_provid
     head: Head = make(build_head, f"head '{spec.head}'", options.head, shapes, len(labels))
     tasks = {}
     for name, build_task in zip(spec.auxiliary, build_tasks, strict=True):
+        if "." in name or hasattr(nn.ModuleDict, name):  # torch has a use of its own for these
+            raise UsageError(f"auxiliary task '{name}' cannot be part of a network under this name; its plugin must register it under another")
         if for_training or build_task.predicts:
             tasks[name] = make(build_task, f"auxiliary task '{name}'", options.auxiliary.get(name, {}), shapes, dict(backbone.inputs))
     strategy: Strategy = make(build_strategy, f"strategy '{spec.strategy}'", options.strategy)

@@ -212,6 +212,14 @@ def test_stored_arrays_are_those_of_the_positions_and_readings(tiny: ClipData) -
     assert all(torch.equal(annotated[i], everything[4 + int(at[i]), 0]) for i in range(3))
 
 
+def test_a_view_that_jitter_does_not_touch_is_prepared_once_a_clip(tiny: ClipData, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, jitter = View("keyframes", {"moments": ["stop"]}), IntervalJitter(variants=3)
+    monkeypatch.setattr(tiny.view_kind(view), "jitter_invalidates", False)
+    assert tiny.prepared(view, "micro", jitter, CPU) is tiny.prepared(view, "micro", None, CPU)
+    stored = Clips(tiny, "micro").stored({"keyframes": view}, torch.tensor([3, 4]), CPU, jitter, torch.tensor([2, 1]))["keyframes"]
+    assert torch.equal(stored, tiny.prepared(view, "micro", None, CPU)[[3, 4], 0])
+
+
 def test_a_kind_of_clip_that_is_not_there_is_one_line(tiny: ClipData) -> None:
     class MicroOnly:
         name, part, labels, manifest_hash = "micro-only", "", tiny.labels, "m"

@@ -66,7 +66,7 @@ def test_a_class_that_was_missing_is_never_predicted(tiny: ClipData) -> None:
     some = np.unique(Clips(tiny, "micro").labels)[:3]
     clips = of_classes(tiny, *some)
     recognizer.head.fit(recognizer, clips)  # type: ignore[operator]
-    wild = Features(pooled={"flow": torch.randn(500, 72) * 1e4})
+    wild = Features(pooled={"flow": torch.randn(500, 72) * torch.logspace(-3, 4, 500)[:, None]})
     logits = recognizer.head(wild)
     assert set(logits.argmax(1).tolist()) <= set(some.tolist()) and torch.isfinite(logits).all()
     probabilities = logits.softmax(1)

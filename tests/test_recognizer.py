@@ -86,6 +86,8 @@ def registered() -> Iterator[None]:
     register.auxiliary_task("describe", "recognizer_parts:Describe", needs=("pooled",))
     register.auxiliary_task("describe-pretext", "recognizer_parts:Pretext", needs=("pooled",))
     register.auxiliary_task("wants-a-pair", "nowhere:Nothing", needs=("pair-code",))
+    for name in ("au.v2", "values"):
+        register.auxiliary_task(name, "recognizer_parts:Describe")
     register.strategy("wants-aus", "nowhere:Nothing", needs=("au-labels",))
     register.backbone("two-moods", "recognizer_parts:TwoMoods", provides=("pooled", "maps"))
     register.backbone("fragile", "recognizer_parts:Fragile", provides=("pooled",))
@@ -258,6 +260,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an option of the strategy": ({"strategy": ("supervised", {"epoch": 3})}, "strategy 'supervised' has no option epoch"),
     "an option of the augmentation": ({"strategy": ("supervised", {"augmentation": {"zoom": 2}})}, "zoom"),
     "an option of the timm network": ({"backbone": ("timm/test_resnet", {"size": 64, "depth": 3})}, "cannot be built with size=64, depth=3"),
+    "a task with a dot": ({"auxiliary": ["au.v2"]}, "'au.v2' cannot be part of a network under this name"),
+    "a task with a name of torch's": ({"auxiliary": ["values"]}, "'values' cannot be part of a network under this name"),
     "an option of the task": ({"auxiliary": [("describe", {"height": 1})]}, "auxiliary task 'describe' has no option height; its options: width"),
     "a value of the wrong kind": ({"head": ("mlp", {"hidden": "many"})}, "head 'mlp' cannot be built with hidden='many'"),
     "a negative width": ({"head": ("mlp", {"hidden": -1})}, "head 'mlp' cannot be built"),

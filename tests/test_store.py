@@ -237,6 +237,7 @@ def other_facts(folder: Path) -> None:
 
 DAMAGE = {
     "frames cut off": truncate,
+    "frames too many": lambda folder: os.truncate(folder / "frames.u8", (folder / "frames.u8").stat().st_size + 192),
     "frames gone": lambda folder: (folder / "frames.u8").unlink(),
     "facts gone": lambda folder: (folder / "store.json").unlink(),
     "facts cut off": lambda folder: os.truncate(folder / "store.json", 10),
