@@ -156,6 +156,7 @@ class MIACNet(Backbone):
     stem, blocks: (channels, stride) of each layer of the action branch; its strides decide g, its last width decides C.
     depth, heads, mlp_ratio: of the position branch's transformer. fusion: "add", "concat" or "cross-attention".
     branches: "both", or "action" for the ablation without positions. action_scale: factor on the difference of the normalised frames.
+    action_gain: factor on the action branch's output, which a chain of sigmoids leaves far smaller than the position branch's.
     position_grid: cells a side that the position branch sees; None: g.
     Raises `UsageError` for options that do not fit together.
     """
@@ -175,6 +176,7 @@ class MIACNet(Backbone):
         branches: str = "both",
         normalise: str = "imagenet",
         action_scale: float = 1.0,
+        action_gain: float = 1.0,
         position_grid: int | None = None,
     ) -> None:
         super().__init__()
@@ -188,7 +190,7 @@ class MIACNet(Backbone):
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in NORMALISATION[normalise])
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
-        self.action_scale = action_scale
+        self.action_scale, self.action_gain = action_scale, action_gain
         self.action = ActionBranch(stem, blocks)
         self.position: PositionBranch | None = None
         if branches == "both":
@@ -201,6 +203,7 @@ class MIACNet(Backbone):
         first, second = batch["keyframes"].unbind(1)
         # The mean cancels in the difference, and the shrunken frame is cheaper to normalise than the frame.
         action, attention = self.action((second - first) * (self.action_scale / self.std))
+        action = action * self.action_gain
         code = action
         if self.position is not None:
             small = F.adaptive_avg_pool2d(first, self.position.grid)
