@@ -12,7 +12,8 @@ import torch
 from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.errors import RunError
-from merzoo.evaluation.evaluate import Report, facts_of, named_start
+from merzoo.evaluation.evaluate import NamedStart, Report, facts_of, named_start
+from merzoo.evaluation.files import write_atomically
 from merzoo.evaluation.folds import Plan, prepare
 from merzoo.evaluation.runs import RunFolder
 from merzoo.recognizer import Recognizer
@@ -70,21 +71,22 @@ def train(
         progress=lambda stage, step, total, losses: say(f"{stage} (loss {losses['loss']:.3f})", step, total),
     )
     rows = [json.dumps({"stage": log.name, **row}) for log in logs for row in log.rows]
-    (run.path / "log.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    write(out / WEIGHTS, recognizer.saved(), card(recognizer, Clips(clips, "micro"), Clips(clips, "macro")))
+    write_atomically(run.path / "log.jsonl", "".join(f"{row}\n" for row in rows))
+    write(out / WEIGHTS, recognizer.saved(), card(recognizer, Clips(clips, "micro"), Clips(clips, "macro"), start=start))
     checkpoints.unlink(missing_ok=True)
     return recognizer
 
 
-def card(recognizer: Recognizer, *clips: Clips) -> dict[str, Any]:
-    """What weights say of themselves: model, preset, labels, and the subjects they were trained on."""
+def card(recognizer: Recognizer, *clips: Clips, start: NamedStart | None = None) -> dict[str, Any]:
+    """What weights say of themselves: model, preset, labels, and whom they know: subjects of these clips and of the weights they began from."""
     dataset = clips[0].data.dataset
-    subjects = sorted(frozenset().union(*(c.subjects for c in clips)))
+    subjects = sorted((start.subjects if start else frozenset()).union(*(c.subjects for c in clips)))
+    began = {"began_from": start.tag} if start and start.tag else {}
     name = f"{dataset.name}:{dataset.part}" if dataset.part else dataset.name
     return {
         "model": recognizer.spec.name,
         "preset": recognizer.preset,
         "labels": list(recognizer.labels),
-        "trained_on": {"data": name, "manifest_hash": dataset.manifest_hash, "subjects": subjects},
+        "trained_on": {"data": name, "manifest_hash": dataset.manifest_hash, "subjects": subjects, **began},
         "torch": torch.__version__,
     }
