@@ -93,6 +93,14 @@ def test_a_stage_may_serve_all_folds_only_where_nobody_is_ever_tested(tiny: Clip
     assert one_more.scope_for(one_more.macro) == "fold"
 
 
+def test_the_scope_of_a_stage_does_not_depend_on_the_fold(tiny: ClipData) -> None:
+    tested = [*subjects(tiny), subjects(tiny, "macro")[0]]  # one of them has macro clips too
+    for gone in ([], tested[:1], tested[-1:]):
+        data = TrainingData.without(tiny, gone, {}, run_test_subjects=tested)
+        assert data.scope_for(data.macro) == "fold"
+        assert data.scope_for(data.macro.without(data.run_test_subjects)) == "run"
+
+
 # What a clip says of itself
 
 

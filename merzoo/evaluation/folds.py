@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from merzoo.data.clips import ClipData, Clips
-from merzoo.errors import DataError, LeakageError
+from merzoo.errors import DataError, LeakageError, TrainingError
 from merzoo.evaluation.protocols import Fold
 from merzoo.recognizer import Recognizer, assemble
 from merzoo.specs import ModelSpec
@@ -76,7 +76,7 @@ def run_scope(plan: Plan, data: ClipData, folds: Sequence[Fold], seed: int, prog
     recognizer, stages = prepare(plan, data, folds[0].test_subjects, derive(seed, "init"))
     shared = [stage for stage in stages if stage.scope == "run"]
     if shared != stages[: len(shared)]:
-        raise LeakageError(f"strategy '{plan.spec.strategy}' puts a run-scope stage after a fold-scope one, which has seen this fold's clips", ())
+        raise TrainingError(f"strategy '{plan.spec.strategy}': a run-scope stage follows a fold-scope one, which saw one fold alone; put it first")
     if not shared:
         return []
     logs = run_stages(
@@ -106,6 +106,9 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
     tested = test_clips(data, fold)
     recognizer, stages = prepare(plan, data, fold.test_subjects, derive(fold_seed, "init"))
     own = [stage for stage in stages if stage.scope == "fold"]
+    once, done = [stage.name for stage in stages if stage.scope == "run"], [log["name"] for log in shared]
+    if once != done:  # else a stage would be left out here, or run twice
+        raise TrainingError(f"strategy '{plan.spec.strategy}': run-scope stages are {once} in fold {fold.fold_id}, {done} before; ask TrainingData.scope_for")
     if shared:
         checkpoint.restore(shared_path(plan, seed), recognizer)
     path = plan.folder / "checkpoints" / str(seed) / f"{fold.fold_id}.safetensors"

@@ -32,5 +32,8 @@ class TrainingData:
         return cls(Clips(data, "micro").without(gone), Clips(data, "macro").without(gone), data.labels, views, frozenset(run_test_subjects))
 
     def scope_for(self, clips: Clips) -> Scope:
-        """ "run" where these clips hold nobody who is tested in any fold, so that a stage on them may run once for all folds; else "fold"."""
-        return "fold" if clips.subjects & self.run_test_subjects else "run"
+        """ "run" where a stage on these clips may run once for all folds: nobody of their kind is tested in any fold, or all who are were kept out of them
+        (`clips.without(data.run_test_subjects)`); else "fold". The answer is the same in every fold, whoever is already gone from `clips` in this one.
+        """
+        of_kind = Clips(clips.data, clips.kind).subjects
+        return "fold" if of_kind & self.run_test_subjects and not self.run_test_subjects <= clips.forbidden else "run"
