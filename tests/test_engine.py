@@ -12,13 +12,15 @@ import torch
 from merzoo.builtin.supervised import Supervised
 from merzoo.data.clips import ClipData, Clips
 from merzoo.data.synthetic import SyntheticFaces
-from merzoo.errors import LeakageError, TrainingError, UsageError
+from merzoo.errors import LeakageError, RunError, TrainingError, UsageError
 from merzoo.interfaces import AuxiliaryTask
 from merzoo.recognizer import Recognizer, build
 from merzoo.specs import Preprocessing
+from merzoo.training import checkpoint
 from merzoo.training.data import TrainingData
 from merzoo.training.engine import Machine, reset, run_stages, state_hash
 from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Schedule
+from merzoo.weights import read
 
 MACHINE = Machine("cpu", "fp32", 1)
 
@@ -85,6 +87,68 @@ def test_a_stage_stopped_inside_and_resumed_ends_in_the_same_bits(data: ClipData
     assert state_hash(again) == state_hash(whole)
     assert resumed[0].rows == logs[0].rows
     assert path.is_file()
+
+
+def test_a_stage_may_bring_its_own_optimiser_and_is_resumed_with_its_state(data: ClipData, tmp_path: Path) -> None:
+    def momentum(groups):
+        return torch.optim.SGD(groups, momentum=0.9)
+
+    def of(recognizer: Recognizer, steps: int) -> list:
+        (stage,) = stages(recognizer, data)
+        return [dataclasses.replace(stage, optimizer=momentum, epochs=None, steps=steps, schedule=Schedule("constant", warmup=0))]
+
+    whole, adamw, half, again = (network() for _ in range(4))
+    run_stages(whole, of(whole, 8), seed=3, machine=MACHINE)
+    run_stages(adamw, [dataclasses.replace(of(adamw, 8)[0], optimizer=stages(adamw, data)[0].optimizer)], seed=3, machine=MACHINE)
+    assert state_hash(adamw) != state_hash(whole)
+    (stage,), calls = of(half, 8), 0
+
+    def loss(recognizer, batch, rng):
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return stage.loss(recognizer, batch, rng)
+
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(half, [dataclasses.replace(stage, loss=loss)], seed=3, machine=MACHINE, checkpoints=path, every_seconds=0)
+    run_stages(again, of(again, 8), seed=3, machine=MACHINE, checkpoints=path)
+    assert state_hash(again) == state_hash(whole)
+
+
+def test_a_network_that_broke_never_replaces_the_last_good_checkpoint(data: ClipData, tmp_path: Path) -> None:
+    recognizer, path, calls = network(), tmp_path / "checkpoint.safetensors", 0
+    (stage,) = stages(recognizer, data)
+
+    def loss(recognizer, batch, rng):
+        nonlocal calls
+        calls += 1
+        value, logs = stage.loss(recognizer, batch, rng)
+        return value * (float("nan") if calls == 4 else 1), logs  # between two readings of the loss
+
+    with pytest.raises(TrainingError, match="stage 'supervised', step 4"):
+        run_stages(recognizer, [dataclasses.replace(stage, loss=loss)], seed=3, machine=MACHINE, checkpoints=path, every_seconds=0)
+    assert read(path)[1]["inside"]["step"] == 3
+    assert all(torch.isfinite(value).all() for value in read(path)[0].values() if value.is_floating_point())
+
+
+def test_a_checkpoint_that_does_not_say_where_it_stands_is_refused(data: ClipData, tmp_path: Path) -> None:
+    recognizer = network()
+    checkpoint.save(tmp_path / "c.safetensors", recognizer, None, {"finished": [{"name": "supervised"}]})
+    with pytest.raises(RunError, match="delete it"):
+        run_stages(recognizer, stages(recognizer, data), seed=3, machine=MACHINE, checkpoints=tmp_path / "c.safetensors")
+
+
+def test_stages_of_one_name_and_parts_that_are_not_there_are_refused(data: ClipData) -> None:
+    recognizer = network()
+    (stage,) = stages(recognizer, data)
+    with pytest.raises(UsageError, match="two stages named 'supervised'"):
+        run_stages(recognizer, [stage, stage], seed=1, machine=MACHINE)
+    with pytest.raises(TrainingError, match=r"no part 'backbone\.nose'"):
+        run_stages(recognizer, [dataclasses.replace(stage, groups=(ParameterGroup(("backbone.nose",), 1e-3),))], seed=1, machine=MACHINE)
+    overlapping = dataclasses.replace(stage, epochs=1, groups=(ParameterGroup(("head", "head.linear"), 1e-3),))
+    assert run_stages(recognizer, [overlapping], seed=1, machine=MACHINE)[0].steps == 4
 
 
 def test_finished_stages_are_not_run_again(data: ClipData, tmp_path: Path) -> None:
@@ -168,6 +232,19 @@ def test_reset_draws_the_head_anew_by_the_seed_alone() -> None:
         reset(recognizer, ("head",), seed=7)
     assert torch.equal(first.head.linear.weight, second.head.linear.weight)  # type: ignore[attr-defined]
     assert state_hash(first) != backbone
+
+
+def test_a_reset_that_would_keep_a_parameter_is_refused() -> None:
+    recognizer = network()
+
+    class Offset(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = torch.nn.Parameter(torch.ones(3))
+
+    recognizer.head.offset = Offset()
+    with pytest.raises(TrainingError, match=r"Offset\.bias cannot be drawn anew"):
+        reset(recognizer, ("head",), seed=7)
 
 
 def test_schedules() -> None:

@@ -17,7 +17,7 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, 
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if optimizer is not None:
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items() if value is not None}
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, {name: value.clone() for name, value in tensors.items()}, position)
 

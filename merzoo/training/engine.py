@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from merzoo.errors import TrainingError, UsageError
+from merzoo.entries import last_line
+from merzoo.errors import RunError, TrainingError, UsageError
 from merzoo.recognizer import Recognizer
 from merzoo.training import checkpoint
 from merzoo.training.seeds import derive
@@ -92,8 +94,11 @@ def run_stages(
     for stage in stages:
         for clips in stage.clips:
             clips.check(test_subjects, f"stage '{stage.name}'")
+    twice = [name for name, times in Counter(stage.name for stage in stages).items() if times > 1]
+    if twice:  # they would draw the same numbers, and be one stage in the run's record
+        raise UsageError(f"strategy '{recognizer.spec.strategy}' has two stages named '{twice[0]}'; give each a name of its own")
     torch.set_num_threads(machine.threads)
-    recognizer.to(machine.device, memory_format=torch.channels_last)
+    recognizer.to(machine.device).to(memory_format=torch.channels_last)
     logs, resumed = _resume(recognizer, checkpoints)
     for stage in stages[len(logs) :]:
         log = StageLog(stage.name, stage.scope, sorted(set().union(*(c.subjects for c in stage.clips))))
@@ -129,9 +134,11 @@ def _resume(recognizer: Recognizer, path: Path | None) -> tuple[list[StageLog], 
     if path is None or not path.is_file():
         return [], None
     position, optimizer = checkpoint.restore(path, recognizer)
-    logs = [StageLog(**x) for x in position["finished"]]
-    inside = position.get("inside")
-    return logs, _Resumed(StageLog(**inside["log"]), inside["step"], optimizer) if inside else None
+    try:
+        logs, inside = [StageLog(**x) for x in position["finished"]], position.get("inside")
+        return logs, _Resumed(StageLog(**inside["log"]), inside["step"], optimizer) if inside else None
+    except (KeyError, TypeError) as error:
+        raise RunError(f"checkpoint {path} does not say where it stands ({last_line(error)}); delete it and that part is trained again") from error
 
 
 @dataclass
@@ -139,12 +146,16 @@ class _Saver:
     path: Path | None
     every: float
     finished: list[StageLog]
+    began: float = field(default_factory=time.perf_counter)
     last: float = field(default_factory=time.perf_counter)
 
     def __call__(self, recognizer: Recognizer, optimizer: torch.optim.Optimizer, log: StageLog, step: int) -> None:
         now = time.perf_counter()
         if self.path is not None and now - self.last >= self.every:
-            inside = {"log": asdict(log), "step": step}
+            # The loss is read every few steps only: a network that broke in between must not replace the last good one.
+            if not all(bool(torch.isfinite(p).all()) for group in optimizer.param_groups for p in group["params"]):
+                raise TrainingError(f"stage '{log.name}', step {step}: a parameter is no longer finite; lower the learning rate or use --precision fp32")
+            inside = {"log": {**asdict(log), "seconds": log.seconds + now - self.began}, "step": step}
             checkpoint.save(self.path, recognizer, optimizer, {"finished": [asdict(x) for x in self.finished], "inside": inside})
             self.last = time.perf_counter()
 
@@ -163,7 +174,7 @@ def _descend(
     optimizer, first = _optimizer(recognizer, stage), 0
     if resumed is not None:
         checkpoint.restore_optimizer(optimizer, resumed.optimizer)
-        first, log.rows = resumed.step, resumed.log.rows
+        first, log.rows, log.seconds = resumed.step, resumed.log.rows, resumed.log.seconds
     base = [group["lr"] for group in optimizer.param_groups]
     total, per_epoch, device = stage.total_steps(), stage.batches.steps_per_epoch(), torch.device(machine.device)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -198,11 +209,13 @@ def _note(stage: GradientStage, step: int, total: int, loss: Tensor, extra: dict
 
 
 def _optimizer(recognizer: Recognizer, stage: GradientStage) -> torch.optim.Optimizer:
-    """AdamW over the stage's groups; everything else is frozen, and modules without a trained parameter go to eval mode."""
+    """The stage's optimiser over its groups; everything else is frozen, and modules without a trained parameter go to eval mode, with all below them: a
+    dropout or a norm without parameters in a frozen part is frozen too."""
     recognizer.requires_grad_(False)
     groups, taken = [], set()
     for group in stage.groups:
-        mine = [p for path in group.paths for p in recognizer.get_submodule(path).parameters() if p not in taken]
+        below = dict.fromkeys(p for path in group.paths for p in _below(recognizer, path, stage.name).parameters())  # paths may overlap
+        mine = [p for p in below if p not in taken]
         taken.update(mine)
         if mine:
             groups.append({"params": mine, "lr": group.lr, "weight_decay": group.weight_decay})
@@ -215,23 +228,37 @@ def _optimizer(recognizer: Recognizer, stage: GradientStage) -> torch.optim.Opti
         own = list(module.parameters())
         if own and not any(p.requires_grad for p in own):
             module.eval()
-    return torch.optim.AdamW(groups, fused=True)
+    return stage.optimizer(groups)
+
+
+def _below(recognizer: Recognizer, path: str, stage: str) -> nn.Module:
+    """The module at a path. Raises `TrainingError` where there is none."""
+    try:
+        return recognizer.get_submodule(path)
+    except AttributeError as error:
+        raise TrainingError(f"stage '{stage}': this network has no part '{path}' ({error}); use a strategy that fits") from None
 
 
 def reset(recognizer: Recognizer, paths: Iterable[str], seed: int) -> None:
-    """Draw the parameters below these module paths anew. A module with a `reset_parameters` of its own answers for all below it."""
+    """Draw the parameters below these module paths anew. A module with a `reset_parameters` of its own answers for all below it.
+
+    Raises `TrainingError` for a path that is not there, and for a parameter that no `reset_parameters` answers for: it would keep what it has learned.
+    """
     torch.manual_seed(seed)
 
     def draw(module: nn.Module) -> None:
         if callable(getattr(module, "reset_parameters", None)):
             module.reset_parameters()  # type: ignore[operator]
             return
+        own = next((name for name, _ in module.named_parameters(recurse=False)), None)
+        if own is not None:
+            raise TrainingError(f"{type(module).__name__}.{own} cannot be drawn anew; give {type(module).__name__} a reset_parameters()")
         for child in module.children():
             draw(child)
 
     with torch.no_grad():
         for path in paths:
-            draw(recognizer.get_submodule(path))
+            draw(_below(recognizer, path, "reset"))
 
 
 def state_hash(recognizer: Recognizer) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Scope = Literal["fold", "run"]
 Kind = Literal["cosine", "exponential", "constant"]
 Loss = Callable[["Recognizer", Batch, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
+
+
+def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """AdamW in one fused kernel, over groups of {"params", "lr", "weight_decay"}."""
+    return torch.optim.AdamW(groups, fused=True)
 
 
 class Batches(Protocol):
@@ -84,6 +89,7 @@ class GradientStage:
 
     scope "run" runs once for all folds, which is refused unless its subjects are disjoint from every test subject.
     reset: module paths drawn anew at the start (a new head after a pretext).
+    optimizer: makes the optimiser of torch from its groups of {"params", "lr", "weight_decay"}; its state must be tensors.
     """
 
     name: str
@@ -93,6 +99,7 @@ class GradientStage:
     epochs: int | None = None
     steps: int | None = None
     schedule: Schedule = field(default_factory=Schedule)
+    optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] = adamw
     clip_norm: float | None = 1.0
     scope: Scope = "fold"
     reset: tuple[str, ...] = ()
