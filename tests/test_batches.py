@@ -239,3 +239,12 @@ def test_unlabelled_clips_are_one_line(tiny: ClipData, monkeypatch: pytest.Monke
 def test_a_geometry_says_what_it_did() -> None:
     drawn = Augmentation().draw(2, 20, 14, generator(0), CPU)
     assert isinstance(drawn, Geometry) and drawn.size == 14 and drawn.top.dtype == torch.int64 and drawn.flip.dtype == torch.bool
+
+
+def test_inputs_stored_at_other_sizes_are_cropped_within_their_own_bounds() -> None:
+    stored = {"large": numbered(40, 1), "small": numbered(20, 1)}
+    for seed in range(10):
+        batch = loaded(stored, {"large": (1, 14, 14), "small": (1, 14, 14)}, Augmentation(flip=0.5), seed)
+        middle = stored["small"][:, :, 3:17, 3:17]
+        flipped = (batch["large"][:, 0, 0, 1] < batch["large"][:, 0, 0, 0])[:, None, None, None]
+        assert torch.equal(batch["small"], torch.where(flipped, middle.flip(-1), middle))

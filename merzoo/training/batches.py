@@ -105,15 +105,18 @@ def load(
     """Stored arrays as a batch of floats cropped to the shapes in `inputs`: augmented, or the centre where `augmentation` is None."""
     batch: Batch = {}
     geometry: Geometry | None = None
+    drawn_for = (0, 0)
     for name, array in stored.items():
         kind, size = clips.data.view_kind(views[name]), inputs[name][-1]
         if augmentation is None or rng is None:
             how = centre(len(array), array.shape[-1], size, device)
         else:
-            # Inputs of one size share their geometry; other sizes take the same flip and turn.
-            middle = centre(len(array), array.shape[-1], size, device)
-            geometry = geometry or augmentation.draw(len(array), array.shape[-1], size, rng, device)
-            how = geometry if geometry.size == size else Geometry(size, middle.top, middle.left, geometry.flip, geometry.angle)
+            # Inputs stored and wanted at one size share their geometry; others take the same flip and turn.
+            sizes = (array.shape[-1], size)
+            middle = centre(len(array), *sizes, device)
+            if geometry is None:
+                geometry, drawn_for = augmentation.draw(len(array), *sizes, rng, device), sizes
+            how = geometry if sizes == drawn_for else Geometry(size, middle.top, middle.left, geometry.flip, geometry.angle)
         batch[name] = kind.augment(kind.load(array), how)
     return batch
 
