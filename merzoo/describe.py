@@ -34,9 +34,9 @@ def _model(zoo: Registry, spec: ModelSpec) -> dict[str, Any]:
         "provides": sorted({word for part in parts for word in part.provides}),
         "views": {"train": _views(spec.train_views), "test": _views(spec.test_views), "reduce": spec.reduce},
         "view_kinds": [_part(view) for view in views],
-        "presets": {name: _tree(preset) for name, preset in spec.presets.items()},
-        "weights": [_tree(weights) for weights in spec.weights],
-        "paper": _tree(spec.paper),
+        "presets": {name: tree(preset) for name, preset in spec.presets.items()},
+        "weights": [tree(weights) for weights in spec.weights],
+        "paper": tree(spec.paper),
         "licence": spec.licence,
     }
 
@@ -46,15 +46,15 @@ def _part(entry: Entry) -> dict[str, Any]:
 
 
 def _views(side: Mapping[str, tuple[View, ...]]) -> dict[str, list[Any]]:
-    return {name: [_tree(view) for view in looks] for name, looks in side.items()}
+    return {name: [tree(view) for view in looks] for name, looks in side.items()}
 
 
-def _tree(value: Any) -> Any:
+def tree(value: Any) -> Any:
     """Data classes, mappings and sequences as plain dictionaries and lists; anything else that JSON has no word for as its text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _tree(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: tree(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _tree(item) for key, item in value.items()}
+        return {str(key): tree(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_tree(item) for item in value]
+        return [tree(item) for item in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

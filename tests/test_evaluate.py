@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,8 @@ import torch
 
 from merzoo.data.clips import ClipData
 from merzoo.data.synthetic import SyntheticFaces
-from merzoo.errors import DataError, LeakageError, RunError, UnknownNameError, UsageError, WeightsError
-from merzoo.evaluation.evaluate import evaluate
+from merzoo.errors import DataError, LeakageError, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
+from merzoo.evaluation.evaluate import _workers, evaluate
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold, loso
 from merzoo.evaluation.runs import RunFolder, predictions
@@ -27,7 +28,7 @@ from merzoo.specs import ModelSpec, Preprocessing, Preset, View
 from merzoo.training.engine import Machine, state_hash
 from merzoo.training.seeds import derive
 from merzoo.training.train import train
-from merzoo.weights import write
+from merzoo.weights import read, write
 
 SPEC = ModelSpec(
     name="tiny-resnet",
@@ -212,7 +213,7 @@ def test_a_pretext_on_a_test_subjects_macro_clips_is_refused(peeking: str, data:
 
 def test_the_data_that_a_strategy_is_given_holds_no_test_subject(data: ClipData, tmp_path: Path) -> None:
     fold = loso(data.table).folds[0]
-    recognizer, (stage,) = prepare(plan_of(data, (fold,), tmp_path), data, fold.test_subjects, derive(0))
+    _, (stage,) = prepare(plan_of(data, (fold,), tmp_path), data, fold.test_subjects, derive(0))
     assert not stage.clips[0].subjects & set(fold.test_subjects)
     assert len(stage.clips[0]) == 12
 
@@ -230,6 +231,45 @@ def test_weights_that_know_a_test_subject_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="do not say whom"):
         evaluate(spec, "synthetic:tiny", out=tmp_path / "run", preset="small", weights=str(path))
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_remember_whom_the_weights_they_began_from_knew(tmp_path: Path) -> None:
+    from merzoo.recognizer import assemble
+
+    faces = SyntheticFaces("tiny")
+    before, first = assemble(SPEC, "full", faces.labels), tmp_path / "first.safetensors"
+    write(first, before.saved(), {"model": SPEC.name, "preset": "full", "labels": list(faces.labels), "trained_on": {"subjects": ["other/1"]}})
+    train(SPEC, "synthetic:tiny", out=tmp_path / "run", weights=str(first), precision="fp32", threads=1)
+    _, card = read(tmp_path / "run" / "weights.safetensors")
+    assert set(card["trained_on"]["subjects"]) == {"other/1", *faces.table()["subject"]}
+    assert card["trained_on"]["began_from"] == "first.safetensors"
+
+
+def test_a_run_with_other_options_under_the_same_name_is_not_resumed(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    preset = dataclasses.replace(SPEC.presets["full"], strategy={"epochs": 3, "batch_size": 6})
+    with pytest.raises(RunError, match=r"options\.strategy\.epochs is 2 there and 3 here"):
+        evaluate(
+            dataclasses.replace(SPEC, presets={"full": preset}), "synthetic:tiny", out=tmp_path / "run", seeds=2, precision="fp32", resume=True
+        )
+
+
+def test_a_strategy_whose_scopes_depend_on_the_fold_is_refused(peeking: str, data: ClipData, tmp_path: Path) -> None:
+    preset = dataclasses.replace(SPEC.presets["full"], strategy={"scope": "run", "kind": "macro"})
+    fold = loso(data.table).folds[0]
+    plan = plan_of(data, (fold,), tmp_path, dataclasses.replace(SPEC, strategy=peeking, presets={"full": preset}))
+    with pytest.raises(TrainingError, match=r"run-scope stages are \['peek'\] in fold"):
+        run_fold(plan, data, fold, 0, shared=())
+
+
+def test_a_process_that_dies_is_one_line(data: ClipData, tmp_path: Path) -> None:
+    fold = loso(data.table).folds[0]
+    with pytest.raises(RunError, match="ended early"), _workers(plan_of(data, (fold,), tmp_path), data, 2) as submit:
+        submit(die).result()
+
+
+def die(plan: Plan, data: ClipData) -> None:
+    os._exit(1)
 
 
 def test_train_gives_weights_that_load_and_know_their_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +302,7 @@ def test_what_cannot_be_run_is_said_before_anything_is_written(tmp_path: Path) -
         ({"weights": "nope"}, UnknownNameError),
         ({"weights": "nowhere/at-all.safetensors"}, WeightsError),
         ({"device": "tpu"}, UsageError),
+        ({"only": ["nobody"]}, UnknownNameError),
     ):
         with pytest.raises(error):
             evaluate(SPEC, **{"data": "synthetic:tiny", "out": out, **wrong})  # type: ignore[arg-type]

@@ -365,5 +365,5 @@ def test_a_trimmed_protocol_is_noticed(tmp_path: Path) -> None:
 
 def test_the_environment_names_what_bits_depend_on() -> None:
     made = environment("cpu", threads=2)
-    assert set(made) == {"python", "torch", "numpy", "platform", "cpu", "device", "threads"}
+    assert set(made) == {"merzoo", "python", "torch", "numpy", "platform", "cpu", "device", "threads"}
     assert all(made.values())

@@ -65,7 +65,7 @@ def show(result: dict[str, Any], out: Path) -> None:
     data, folds = result["data"], result["folds"]
     print_lines(
         [
-            f"{result['model']} ({result['preset']}), {result['protocol']['name']} on {data['name']}:{data['part']}"
+            f"{result['model']} ({result['preset']}), {result['protocol']['name']} on {':'.join(filter(None, (data['name'], data['part'])))}"
             f" · {data['samples']} clips, {data['subjects']} subjects, {len(result['seeds'])} seed(s), last epoch"
         ]
     )

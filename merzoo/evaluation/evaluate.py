@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 
 from merzoo.data.clips import ClipData
 from merzoo.data.sources import open_clips
+from merzoo.describe import tree
 from merzoo.errors import LeakageError, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.folds import Plan, Start, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold, Protocol, protocol_by_name
@@ -68,13 +70,13 @@ def evaluate(
     network = assemble(spec, preset, clips.labels, data_provides=provides)
     folds = make_protocol(clips.table)
     _refuse_overlap(folds, start)
+    unknown = [name for name in only if name not in folds.by_id]
+    if unknown:
+        raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
     parameters = sum(value.numel() for value in network.saved().values())
     facts = {"kind": "evaluation", "protocol": folds.to_json(), **facts_of(spec, preset, clips, chosen, machine, start, parameters)}
     facts["environment"]["shared_threads"] = shared_threads
     run = RunFolder.create(out, facts, resume=resume)
-    unknown = [name for name in only if name not in folds.by_id]
-    if unknown:
-        raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
     tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
     plan = Plan(spec, preset, data, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads)
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
@@ -136,10 +138,13 @@ def facts_of(
         "model": spec.name,
         "preset": preset,
         "parts": {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy},
+        # Names do not say what was run: presets change, and a specification may be made by hand.
+        "options": tree(spec.preset(preset)),
+        "views": {"train": tree(spec.train_views), "test": tree(spec.test_views)},
         "weights": {"tag": start.tag, "sha256": start.sha256} if start.tag else None,
         "data": {
             "name": dataset.name,
-            "part": dataset.part,
+            "part": dataset.part or None,
             "manifest_hash": dataset.manifest_hash,
             "samples": int((clips.table["kind"] == "micro").sum()),
             "subjects": int(clips.table.loc[clips.table["kind"] == "micro", "subject"].nunique()),
@@ -194,6 +199,8 @@ def _workers(plan: Plan, clips: ClipData, jobs: int) -> Iterator[Submit]:
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(plan, os.getpid()))
     try:
         yield lambda function, *args: pool.submit(_in_worker, function, args)
+    except BrokenProcessPool as error:
+        raise RunError(f"one of {jobs} processes ended early, as when memory runs out; go on with --resume and fewer --jobs") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

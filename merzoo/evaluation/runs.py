@@ -26,6 +26,7 @@ from merzoo.evaluation.files import dumps, is_leftover, make_folder, read_json, 
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.records import SCHEMA, check_fold, check_run
 from merzoo.evaluation.scores import METRICS, Predictions, Scores, confusion_matrix, scores_of, warn_of_absent
+from merzoo.version import __version__
 
 _NOT_ASKED = ("schema", "created", "environment")  # what may differ between a run and its continuation
 _KEPT: dict[str, tuple[str, ...]] = {  # of run.json in result.json, and the fields that were checked where there could be more
@@ -151,8 +152,6 @@ class RunFolder:
     def _found(self) -> Iterator[tuple[int, str]]:
         asked = {str(seed): seed for seed in self.seeds}
         for file in sorted((self.path / "folds").glob("*/*.json")):
-            if is_leftover(file):
-                continue
             if file.parent.name not in asked or file.stem not in self.protocol.by_id:
                 raise RunError(f"{file} is a fold that this run's protocol and seeds do not have; remove it")
             yield asked[file.parent.name], file.stem
@@ -253,7 +252,7 @@ def _seconds(records: list[dict[str, Any]]) -> float:
 
 def environment(device: str, threads: int) -> dict[str, Any]:
     """What the run ran on, for run.json. device: as the user would name it, "cpu" or "NVIDIA H200"; threads: of torch, since bits depend on them."""
-    versions = {name: metadata.version(name) for name in ("torch", "numpy")}
+    versions = {"merzoo": __version__, **{name: metadata.version(name) for name in ("torch", "numpy")}}
     return {"python": platform.python_version(), **versions, "platform": platform.platform(), "cpu": _cpu_name(), "device": device, "threads": threads}
 
 
