@@ -54,7 +54,7 @@ def write_video(path: Path) -> Path:
     faces = SyntheticFaces("demo")
     clip = faces.table().query("kind == 'macro'").iloc[0]
     frames = faces.frames(clip["sample_id"], size=256)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), float(clip["fps"]), (480, 360))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), float(clip["fps"]), (480, 360))
     for frame in frames:
         framed = cv2.copyMakeBorder(frame, 52, 52, 112, 112, cv2.BORDER_REPLICATE)
         writer.write(cv2.cvtColor(framed, cv2.COLOR_RGB2BGR))
