@@ -14,6 +14,7 @@ from merzoo.errors import UsageError
 from merzoo.specs import View
 
 if TYPE_CHECKING:
+    from merzoo.data.clips import Clips
     from merzoo.recognizer import Recognizer
     from merzoo.training.data import TrainingData
     from merzoo.training.stages import Stage
@@ -80,12 +81,19 @@ class AuxiliaryTask(nn.Module):
     views: Mapping[str, View] = {}
     predicts: bool = False
 
+    def targets(self, clips: Clips) -> Mapping[str, Tensor]:
+        """Targets that are no views, {name: [clips, ...]}, such as the action units of a clip; added to the batch under their names.
+
+        A clip without its label gets a value that `loss` leaves out (NaN).
+        """
+        return {}
+
     def loss(self, features: Features, batch: Batch) -> Tensor:
         """The task's loss, a scalar."""
         raise NotImplementedError
 
     def predict(self, features: Features) -> dict[str, Tensor]:
-        """Outputs of its own, {name: [B, ...]}, stored per sample."""
+        """Outputs of its own, {name: [B, ...]}, finite numbers; those of a task that `predicts` are stored per sample, averaged over looks."""
         return {}
 
 

@@ -65,6 +65,15 @@ class Recognizer(nn.Module):
         """Probabilities [B, classes] in float32: softmax of each look's logits, averaged over looks (`ModelSpec.reduce`; our choice)."""
         return torch.stack([self(batch).float().softmax(1) for batch in looks]).mean(0)
 
+    def auxiliary_predictions(self, looks: Sequence[Batch]) -> dict[str, dict[str, Tensor]]:
+        """{task: {output: [B, ...]}} in float32 of the auxiliary tasks that predict, averaged over looks (our choice); {} where none does."""
+        tasks = {name: task for name, task in self.auxiliary.items() if task.predicts}
+        if not tasks:
+            return {}
+        features = [self.backbone(batch) for batch in looks]
+        found = {name: [task.predict(one) for one in features] for name, task in tasks.items()}
+        return {name: {key: torch.stack([look[key].float() for look in each]).mean(0) for key in each[0]} for name, each in found.items()}
+
     def saved(self) -> dict[str, Tensor]:
         """The state that weights hold: backbone, head, and those auxiliary tasks whose predictions are part of a result."""
         dropped = tuple(f"auxiliary.{name}." for name, task in self.auxiliary.items() if not task.predicts)

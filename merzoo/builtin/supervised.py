@@ -52,11 +52,13 @@ class Supervised(Strategy):
         """The stage itself, for strategies that end with it."""
         inputs, views = dict(recognizer.backbone.inputs), dict(data.views)
         side = max(shape[-1] for shape in inputs.values())
+        targets: dict[str, Tensor] = {}
         if self.auxiliary_weight:
             for task in recognizer.auxiliary.values():
+                targets |= task.targets(data.micro)
                 inputs.update({target: (side, side) for target in task.views if target not in inputs})
                 views.update({target: (view,) for target, view in task.views.items() if target not in views})
-        batches = LabelledBatches(data.micro, inputs, views, self.batch_size, self.augmentation, self.jitter)
+        batches = LabelledBatches(data.micro, inputs, views, self.batch_size, self.augmentation, self.jitter, targets)
         groups = [ParameterGroup(("backbone",), self.backbone_lr, self.weight_decay), ParameterGroup(("head",), self.lr, self.weight_decay)]
         if recognizer.auxiliary and self.auxiliary_weight:
             groups.append(ParameterGroup(("auxiliary",), self.lr, self.weight_decay))

@@ -22,7 +22,7 @@ COLUMNS = (
     "fps",
     "frames",  # how many
     "emotion",  # "" where there is no label
-    "aus",  # "4+12"
+    "aus",  # "4+12"; "" where none is active, a missing value where nobody coded them
     "corrections",  # what was mended in the annotation, and on whose word
 )
 

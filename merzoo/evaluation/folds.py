@@ -149,15 +149,19 @@ test_clips.__test__ = False  # type: ignore[attr-defined]  # "test" as in test d
 
 
 def predict_clips(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> list[dict[str, Any]]:
-    """Per-sample predictions in fp32: sample_id, subject, label and probabilities in the order of the recogniser's labels."""
+    """Per-sample predictions in fp32: sample_id, subject, label and probabilities in the order of the recogniser's labels; and, where auxiliary tasks
+    predict, "auxiliary": {task: {output: numbers}}."""
     recognizer.eval()
     labels, subjects, ids = clips.labels, clips.subject_of, clips.sample_ids
     rows = []
     with torch.inference_mode():
         for at, looks in test_batches(clips, recognizer.backbone.inputs, recognizer.test_views, batch_size, torch.device(machine.device)):
-            for i, probabilities in zip(at.tolist(), recognizer.probabilities(looks).double().cpu().tolist(), strict=True):
+            extra = {task: {k: v.flatten(1).tolist() for k, v in out.items()} for task, out in recognizer.auxiliary_predictions(looks).items()}
+            for n, (i, probabilities) in enumerate(zip(at.tolist(), recognizer.probabilities(looks).double().cpu().tolist(), strict=True)):
                 label = clips.data.labels[labels[i]]
                 rows.append({"sample_id": ids[i], "subject": str(subjects[i]), "label": label, "probabilities": probabilities})
+                if extra:
+                    rows[-1]["auxiliary"] = {task: {k: v[n] for k, v in out.items()} for task, out in extra.items()}
     return rows
 
 

@@ -146,6 +146,13 @@ def _check_predictions(look: _Look, predictions: list[Any], fold: Fold, labels: 
         shares = look.sequence(p.get("probabilities"), f"predictions: probabilities of {sample}")
         fine = len(shares) == len(labels) and all(is_number(x) and x >= 0 for x in shares) and abs(sum(shares) - 1) <= SUM_TOLERANCE
         look.true(fine, f"predictions: probabilities of {sample}", f"{len(labels)} finite numbers >= 0 that sum to 1 within {SUM_TOLERANCE}")
+        look.true(_is_auxiliary(p.get("auxiliary", {})), f"predictions: auxiliary of {sample}", "{task: {output: list of finite numbers}}")
     expected = set(fold.test_ids)
     found = f"{len(seen & expected)} of them, {len(seen - expected)} others"
     look.true(seen == expected, "predictions", f"exactly the {len(expected)} test samples of fold {fold.fold_id} (found {found})")
+
+
+def _is_auxiliary(tasks: object) -> bool:
+    outputs = list(tasks.values()) if isinstance(tasks, Mapping) else [None]
+    values = [value for output in outputs for value in (output.values() if isinstance(output, Mapping) else [None])]
+    return all(isinstance(value, list) and all(map(is_number, value)) for value in values)

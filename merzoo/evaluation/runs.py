@@ -125,7 +125,8 @@ class RunFolder:
         """Write a finished fold, whole or not at all.
 
         record: {test_subjects, stages: [{name, scope: "fold" | "run", subjects, steps, seconds, loss}], state_sha256, predictions: [{sample_id, subject,
-        label: a name of the class list, probabilities: C numbers}], oracle (optional)}; schema, fold_id and seed are added here.
+        label: a name of the class list, probabilities: C numbers, auxiliary (optional): {task: {output: numbers}}}], oracle (optional)}; schema, fold_id and
+        seed are added here.
         Raises `LeakageError` where a stage saw a test subject, `RunError` for a record that could not be read back or a folder that cannot be written.
         """
         path = self.fold_path(seed, fold_id)

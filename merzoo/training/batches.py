@@ -48,7 +48,7 @@ class Augmentation:
 class LabelledBatches:
     """Shuffled batches of labelled clips: inputs by name, and "label". Every epoch sees every clip once, in batches whose sizes differ by at most one.
 
-    inputs: the backbone's {input: shape}; views: {input: views}, one of which is drawn a batch.
+    inputs: the backbone's {input: shape}; views: {input: views}, one of which is drawn a batch. targets: {name: [clips, ...]}, further labels of the clips.
     """
 
     source: Clips
@@ -57,8 +57,12 @@ class LabelledBatches:
     batch_size: int = 32
     augmentation: Augmentation = field(default_factory=Augmentation)
     jitter: IntervalJitter | None = field(default_factory=IntervalJitter)
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, values in self.targets.items():
+            if len(values) != len(self.source) or name in self.inputs or name == "label":
+                raise UsageError(f"target '{name}' must be one value a clip ({len(values)} for {len(self.source)}), under a name that is no input or label")
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise UsageError(f"batch size {self.batch_size!r} must be a whole number of at least 1")
         if (self.source.labels < 0).any():
@@ -90,7 +94,7 @@ class LabelledBatches:
         stored = self.source.stored(views, at, device, self.jitter, variant)
         batch = load(self.source, views, stored, self.inputs, self.augmentation, rng, device)
         batch["label"] = torch.from_numpy(self.source.labels)[at].to(device)
-        return batch
+        return batch | {name: values[at].to(device) for name, values in self.targets.items()}
 
 
 def load(

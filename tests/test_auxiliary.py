@@ -1,0 +1,96 @@
+"""Auxiliary tasks with labels and predictions of their own: from the clip table into the batch, and from the network into the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from merzoo.builtin.supervised import Supervised
+from merzoo.data.clips import ClipData, Clips
+from merzoo.errors import RunError, UsageError
+from merzoo.evaluation.folds import predict_clips
+from merzoo.evaluation.protocols import loso
+from merzoo.evaluation.records import check_fold
+from merzoo.interfaces import AuxiliaryTask, Batch, Features
+from merzoo.recognizer import Recognizer, build
+from merzoo.training.batches import LabelledBatches
+from merzoo.training.data import TrainingData
+from merzoo.training.engine import Machine, run_stages
+
+CPU = torch.device("cpu")
+UNITS = ("1", "4", "12")
+
+
+class Units(AuxiliaryTask):
+    """Multi-label action units; clips that nobody coded are left out of the loss."""
+
+    predicts = True
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, len(UNITS))
+
+    def targets(self, clips: Clips) -> Mapping[str, Tensor]:
+        coded = clips.data.table["aus"].to_numpy()[clips.rows]
+        rows = [[float(unit in text.split("+")) for unit in UNITS] if isinstance(text, str) else [float("nan")] * len(UNITS) for text in coded]
+        return {"aus": torch.tensor(rows)}
+
+    def loss(self, features: Features, batch: Batch) -> Tensor:
+        known = ~batch["aus"].isnan()
+        return nn.functional.binary_cross_entropy_with_logits(self.linear(features.only_pooled())[known], batch["aus"][known])
+
+    def predict(self, features: Features) -> dict[str, Tensor]:
+        return {"aus": self.linear(features.only_pooled()).sigmoid()}
+
+
+def network(data: ClipData) -> Recognizer:
+    torch.manual_seed(0)
+    recognizer = build(("timm/test_resnet", {"view": "difference", "size": 48}), labels=data.labels)
+    recognizer.auxiliary["units"] = Units(recognizer.head.linear.in_features)  # type: ignore[index, attr-defined, arg-type]
+    return recognizer
+
+
+def test_targets_follow_their_clips_through_the_shuffle_and_reach_the_loss(tiny: ClipData) -> None:
+    recognizer = network(tiny)
+    data = TrainingData.without(tiny, [Clips(tiny, "micro").subject_of[0]], recognizer.train_views)
+    stage = Supervised(epochs=2, batch_size=4).stage(recognizer, data)
+    wanted = recognizer.auxiliary["units"].targets(data.micro)["aus"]
+    numbered = LabelledBatches(data.micro, recognizer.backbone.inputs, recognizer.train_views, 4, targets={"at": torch.arange(len(data.micro)), "aus": wanted})
+    seen = [numbered.draw(1, step, CPU) for step in range(3)]
+    at = torch.cat([batch["at"] for batch in seen])
+    assert sorted(at.tolist()) == list(range(12)) and at.tolist() != list(range(12))
+    assert torch.equal(torch.cat([batch["aus"] for batch in seen]), wanted[at])
+    assert np.array_equal(torch.cat([batch["label"] for batch in seen]), data.micro.labels[at])
+    (log,) = run_stages(recognizer, [stage], seed=1, machine=Machine("cpu", "fp32", 1))
+    assert all(np.isfinite(row["units"]) for row in log.rows)
+
+
+def test_targets_that_do_not_fit_the_clips_are_refused(tiny: ClipData) -> None:
+    recognizer, micro = network(tiny), Clips(tiny, "micro")
+    for targets in ({"aus": torch.zeros(3)}, {"label": torch.zeros(16)}, {"difference": torch.zeros(16)}):
+        with pytest.raises(UsageError, match="one value a clip"):
+            LabelledBatches(micro, recognizer.backbone.inputs, recognizer.train_views, targets=targets)
+
+
+def test_predictions_of_a_task_are_stored_per_sample_and_checked(tiny: ClipData) -> None:
+    recognizer, fold = network(tiny), loso(tiny.table).folds[0]
+    clips = Clips(tiny, "micro")
+    tested = clips.where(np.isin(clips.sample_ids, fold.test_ids))
+    rows = predict_clips(recognizer, tested, Machine("cpu", "fp32", 1))
+    assert all(len(row["auxiliary"]["units"]["aus"]) == len(UNITS) and all(0 < p < 1 for p in row["auxiliary"]["units"]["aus"]) for row in rows)
+    record = {"schema": 1, "seed": 0, "fold_id": fold.fold_id, "test_subjects": list(fold.test_subjects), "stages": [], "state_sha256": "0" * 64}
+    check_fold({**record, "predictions": rows}, 0, fold, tiny.labels, fold.test_subjects, Path("fold.json"))
+    for wrong in ([], {"units": [1.0]}, {"units": {"aus": 0.5}}, {"units": {"aus": [None]}}, {"units": {"aus": [float("inf")]}}):
+        with pytest.raises(RunError, match="auxiliary of"):
+            check_fold({**record, "predictions": [{**rows[0], "auxiliary": wrong}, *rows[1:]]}, 0, fold, tiny.labels, fold.test_subjects, Path("fold.json"))
+
+
+def test_without_a_task_that_predicts_nothing_is_added(tiny: ClipData) -> None:
+    recognizer = network(tiny)
+    recognizer.auxiliary["units"].predicts = False
+    assert all("auxiliary" not in row for row in predict_clips(recognizer, Clips(tiny, "micro"), Machine("cpu", "fp32", 1)))
