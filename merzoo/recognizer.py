@@ -156,7 +156,7 @@ def assemble(spec: ModelSpec, preset: str, labels: Sequence[str], *, data_provid
 
 
 def _check_views(recognizer: Recognizer) -> None:
-    """Raise unless every view is one that can be built, of an input that the backbone has."""
+    """Raise unless every view is one that can be built, of an input that the backbone has, and tests show all of its inputs."""
     name, inputs = recognizer.spec.name, recognizer.backbone.inputs
     for views in (recognizer.train_views, recognizer.test_views):
         for wanted, choices in views.items():
@@ -164,6 +164,8 @@ def _check_views(recognizer: Recognizer) -> None:
                 raise UsageError(f"{name}: views of the input '{wanted}' are given, but its backbone's inputs are {', '.join(inputs)}; each needs one or more")
             for view in choices:
                 make(registry().get("view", view.kind).load(), f"view '{view.kind}'", view.options)
+    if unseen := [wanted for wanted in inputs if wanted not in recognizer.test_views]:
+        raise UsageError(f"{name}: no view of the input '{unseen[0]}' is given for tests; its backbone's inputs are {', '.join(inputs)}")
 
 
 def feature_shapes(backbone: Backbone) -> Features:

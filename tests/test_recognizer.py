@@ -309,6 +309,21 @@ def test_a_specification_that_cannot_be_is_one_clear_line(case: str) -> None:
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_tests_must_show_every_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TwoInputs(TwoMoods):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inputs = {**self.inputs, "keyframes": (2, 3, 16, 16)}
+
+    monkeypatch.setattr(sys.modules["recognizer_parts"], "TwoMoods", TwoInputs)
+    half = {"difference": (View("difference"),)}
+    whole = {**half, "keyframes": (View("keyframes"),)}
+    spec = dataclasses.replace(SPEC, backbone="two-moods", train_views=half, presets={"full": Preset()})
+    with pytest.raises(UsageError, match="no view of the input 'keyframes' is given for tests"):
+        assemble(spec, "full", LABELS)
+    assemble(dataclasses.replace(spec, test_views=whole), "full", LABELS)  # training may show one branch alone
+
+
 def test_a_fault_of_a_part_itself_is_not_laid_on_options() -> None:
     class Broken(Backbone):
         def __init__(self) -> None:

@@ -57,7 +57,7 @@ class RunFolder:
 
         facts: {kind: "evaluation" | "training", model, preset, parts, weights: null | {tag, sha256}, data: {name, part, manifest_hash, samples, subjects},
         protocol: `Protocol.to_json()` (evaluation only), labels, seeds, precision, environment: `environment(…)`} and what else the caller wants kept
-        (known: "parameters", an int, and "reference", a bool). Schema and time of creation are added here.
+        (known: "parameters", an int, "reference", a bool, and "options" and "views": what the preset stands for). Schema and time of creation are added here.
         Raises `RunError` for a folder that cannot be written, that is neither empty nor a run, or that holds a run asked differently (says in what);
         warns where a continued run began in another environment.
         """
