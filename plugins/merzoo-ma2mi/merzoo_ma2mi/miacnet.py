@@ -199,10 +199,14 @@ class MIACNet(Backbone):
             self.fusion = Fusion(fusion, width, heads, mlp_ratio)
 
     def forward(self, batch: Batch) -> Features:
-        """pooled {"code"}, maps {"code", "action"}, extras {"pair-code", "attention"}."""
+        """pooled {"code"}, maps {"code", "action"}, extras {"pair-code", "attention"}.
+
+        "attention" [B, 1, g, g] is the length of the action features that the last attention map a lets through, |u ⊙ a| (our choice): a alone is
+        high wherever nothing is held back, in the empty background too.
+        """
         first, second = batch["keyframes"].unbind(1)
         # The mean cancels in the difference, and the shrunken frame is cheaper to normalise than the frame.
-        action, attention = self.action((second - first) * (self.action_scale / self.std))
+        action, _ = self.action((second - first) * (self.action_scale / self.std))
         action = action * self.action_gain
         code = action
         if self.position is not None:
@@ -211,7 +215,7 @@ class MIACNet(Backbone):
         return Features(
             pooled={"code": code.mean((2, 3))},
             maps={"action": action, "code": code},
-            extras={"pair-code": code, "attention": attention},
+            extras={"pair-code": code, "attention": action.norm(dim=1, keepdim=True)},
         )
 
 
