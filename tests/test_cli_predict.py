@@ -273,7 +273,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refused
 from merzoo.cli import main
 
 code = main(sys.argv[1:])
-print("loaded:", json.dumps([name for name in ("sklearn", "timm", "matplotlib", "requests") if name in sys.modules]), file=sys.stderr)
+print("loaded:", json.dumps([name for name in ("sklearn", "timm", "pandas", "matplotlib", "requests") if name in sys.modules]), file=sys.stderr)
 sys.exit(code)
 """
 PLUGIN = """

@@ -182,6 +182,23 @@ def test_a_test_subject_in_a_pretext_on_macro_clips_is_refused(data: ClipData) -
     run_stages(recognizer, [fit], seed=1, machine=MACHINE, test_subjects=[some_subject(data)])
 
 
+def test_a_test_subject_drawn_behind_the_engines_back_is_refused(data: ClipData) -> None:
+    recognizer, subject = network(), some_subject(data)
+    (stage,) = stages(recognizer, data, without=(subject,))
+    everybody = dataclasses.replace(stage.batches, source=Clips(data, "micro"))
+
+    class Undeclared:
+        clips = stage.clips
+        steps_per_epoch = staticmethod(everybody.steps_per_epoch)
+        draw = staticmethod(everybody.draw)
+
+    with pytest.raises(LeakageError, match=subject):
+        run_stages(recognizer, [dataclasses.replace(stage, batches=Undeclared())], seed=1, machine=MACHINE, test_subjects=[subject])
+    Undeclared.clips = ()
+    with pytest.raises(TrainingError, match="does not say which clips"):
+        run_stages(recognizer, [dataclasses.replace(stage, batches=Undeclared())], seed=1, machine=MACHINE, test_subjects=[subject])
+
+
 def test_parameters_in_no_group_are_frozen_and_their_statistics_too(data: ClipData) -> None:
     recognizer = network()
     (stage,) = stages(recognizer, data)

@@ -60,6 +60,7 @@ class ClipData:
         self.labels = tuple(dataset.labels)
         self.table = checked(dataset.table(), self.labels)
         self.store: ClipStore = open_store(dataset, self.table, preprocessing, jobs=jobs, progress=progress)
+        self.drawn: set[int] = set()  # rows that somebody has looked at since this was last emptied
         self._kinds: dict[str, ViewKind] = {}
         self._prepared: dict[tuple[str, str, IntervalJitter | None, str], Tensor] = {}
         label_of = {label: i for i, label in enumerate(self.labels)}
@@ -68,6 +69,12 @@ class ClipData:
     def rows(self, kind: str) -> np.ndarray:
         """Row numbers of the micro or macro clips."""
         return np.flatnonzero((self.table["kind"] == kind).to_numpy())
+
+    def check_drawn(self, test_subjects: Iterable[str], where: str) -> None:
+        """Raise `LeakageError` if a clip of a test subject was looked at."""
+        met = frozenset(self.table["subject"].to_numpy()[sorted(self.drawn)]) & frozenset(test_subjects)
+        if met:
+            raise LeakageError(where, met)
 
     def interval(self, row: int) -> Interval:
         """The annotated interval of a row."""
@@ -171,7 +178,9 @@ class Clips:
 
     def frames(self, at: int) -> np.ndarray:
         """All frames of the clip at position `at`, uint8 [T, size, size, 3], without a copy."""
-        return self.data.store.clip(int(self.rows[at]))
+        row = int(self.rows[at])
+        self.data.drawn.add(row)
+        return self.data.store.clip(row)
 
     def interval(self, at: int) -> Interval:
         """Annotated interval of the clip at position `at`."""
@@ -181,7 +190,9 @@ class Clips:
         self, views: Mapping[str, View], at: Tensor, device: torch.device, jitter: IntervalJitter | None = None, variant: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Stored arrays of the clips at positions `at` [B], {input: [B, ...]}, each under its reading `variant` [B] (0: as annotated)."""
-        rows = torch.from_numpy(self.positions[at.cpu().numpy()]).to(device)
+        chosen = self.positions[at.cpu().numpy()]
+        self.data.drawn.update(self._all[chosen].tolist())
+        rows = torch.from_numpy(chosen).to(device)
         out = {}
         for name, view in views.items():
             arrays = self.data.prepared(view, self.kind, jitter, device)

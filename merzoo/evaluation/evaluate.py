@@ -80,7 +80,7 @@ def evaluate(
     tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
     plan = Plan(spec, preset, data, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads)
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
-    with _workers(plan, clips, jobs) as submit:
+    with _workers(plan, clips, jobs, say) as submit:
         _run(run, folds, todo, submit, jobs, say)
     result = write_result(run)
     if result["complete"]:
@@ -185,13 +185,13 @@ def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], subm
 
 
 @contextlib.contextmanager
-def _workers(plan: Plan, clips: ClipData, jobs: int) -> Iterator[Submit]:
+def _workers(plan: Plan, clips: ClipData, jobs: int, say: Report) -> Iterator[Submit]:
     """Something that runs `function(plan, clips, *args)`: here and now for one job, else in processes that open the clips themselves."""
     if jobs == 1:
 
         def here(function: Callable[..., Any], *args: Any) -> Future[Any]:
             future: Future[Any] = Future()
-            future.set_result(function(plan, clips, *args))
+            future.set_result(function(plan, clips, *args, progress=lambda stage, step, total, losses: say(stage, step, total)))
             return future
 
         yield here

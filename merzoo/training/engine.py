@@ -92,6 +92,8 @@ def run_stages(
     in the same bits as one that was never stopped. Raises `TrainingError` where a loss is not finite.
     """
     for stage in stages:
+        if not stage.clips:
+            raise TrainingError(f"stage '{stage.name}' does not say which clips it draws from; give its batches `clips`")
         for clips in stage.clips:
             clips.check(test_subjects, f"stage '{stage.name}'")
     twice = [name for name, times in Counter(stage.name for stage in stages).items() if times > 1]
@@ -105,6 +107,9 @@ def run_stages(
         stage_seed = derive(seed, stage.name)
         if resumed is None and stage.reset:
             reset(recognizer, stage.reset, derive(stage_seed, "reset"))
+        sources = {id(clips.data): clips.data for clips in stage.clips}.values()
+        for data in sources:
+            data.drawn.clear()
         started = time.perf_counter()
         if isinstance(stage, FitStage):
             torch.manual_seed(stage_seed)
@@ -114,6 +119,8 @@ def run_stages(
             saver = _Saver(checkpoints, every_seconds, logs)
             _descend(recognizer, stage, stage_seed, machine, log, resumed, saver, progress)
         log.seconds += time.perf_counter() - started
+        for data in sources:  # what it said it would draw from was checked above; this is what it did draw
+            data.check_drawn(test_subjects, f"stage '{stage.name}'")
         logs.append(log)
         resumed = None
         if checkpoints is not None:

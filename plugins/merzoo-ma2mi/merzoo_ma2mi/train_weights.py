@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m merzoo_ma2mi.train_weights", description="Train the weights that ship with merzoo-ma2mi.")
     parser.add_argument("--model", default="miacnet-ma2mi", choices=["miacnet-ma2mi", "miacnet"])
     parser.add_argument("--data", default="synthetic:weights")
-    parser.add_argument("--score-on", default="synthetic:development", help="micro clips of other people, for the card")
+    parser.add_argument("--score-on", default="synthetic:benchmark", help="micro clips of other people, for the card")
     parser.add_argument("--folder", type=Path, default=HERE, help="where weights, card and log go")
     parser.add_argument("--work", type=Path, help="run folder; kept, and resumed from where it exists")
     parser.add_argument("--seed", type=int, default=0)
