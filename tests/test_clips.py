@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from merzoo.data.clips import ClipData, Clips, IntervalJitter
 from merzoo.errors import DataError, LeakageError, UnknownNameError, UsageError
 from merzoo.interval import Interval
-from merzoo.specs import View
+from merzoo.specs import Preprocessing, View
 from merzoo.training.data import TrainingData
 
 CPU = torch.device("cpu")
@@ -165,7 +165,7 @@ def test_readings_do_not_depend_on_the_clips_beside(tiny: ClipData, monkeypatch:
         def table(self):
             return tiny.dataset.table().iloc[[6, 2, 16]]
 
-        def frames(self, sample_id: str, size: int = 128) -> np.ndarray:
+        def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
             return tiny.store.clip(tiny.table["sample_id"].tolist().index(sample_id))
 
     data = ClipData(Backwards(), tiny.preprocessing)
@@ -235,7 +235,7 @@ def test_a_kind_of_clip_that_is_not_there_is_one_line(tiny: ClipData) -> None:
         def table(self):
             return tiny.dataset.table().iloc[:2]
 
-        def frames(self, sample_id: str, size: int = 128) -> np.ndarray:
+        def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
             return tiny.store.clip(tiny.table["sample_id"].tolist().index(sample_id))
 
     data = ClipData(MicroOnly(), tiny.preprocessing)

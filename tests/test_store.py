@@ -48,11 +48,11 @@ class Toy:
         rows = [{"sample_id": f"toy:{i}", "subject": f"toy:s{i % 3}", "frames": 3 + i} for i in range(6)]
         return pd.DataFrame(rows)
 
-    def frames(self, sample_id, size=128):
+    def crops(self, sample_id, preprocessing):
         number = int(sample_id.split(":")[1])
         if number == 2:
             self.fail(sample_id)
-        shape = (3 + number, size, size, 3)
+        shape = (3 + number, preprocessing.size, preprocessing.size, 3)
         return np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
 
     def fail(self, sample_id):
@@ -71,13 +71,13 @@ class Toy:
 
 
 class Short(Toy):
-    def frames(self, sample_id, size=128):
-        return super().frames(sample_id, size)[1:]
+    def crops(self, sample_id, preprocessing):
+        return super().crops(sample_id, preprocessing)[1:]
 
 
 class Floats(Toy):
-    def frames(self, sample_id, size=128):
-        return super().frames(sample_id, size).astype("float32")
+    def crops(self, sample_id, preprocessing):
+        return super().crops(sample_id, preprocessing).astype("float32")
 '''
 
 
@@ -108,7 +108,7 @@ def test_a_store_holds_every_frame_of_every_clip(toy: ModuleType, cache: Path) -
     dataset, told = toy.Toy(), []
     store = opened(dataset, progress=lambda done, total: told.append((done, total)))
     for row, sample in enumerate(dataset.table()["sample_id"]):
-        assert np.array_equal(store.clip(row), dataset.frames(sample, 8))
+        assert np.array_equal(store.clip(row), dataset.crops(sample, SMALL))
     assert store.size == 8 and not store.frames.flags.writeable
     assert told == [(2, 6), (4, 6), (6, 6)] and left_over(cache) == [store.key[:24]]
 
@@ -177,7 +177,7 @@ def test_a_builder_that_is_killed_leaves_no_store(toy: ModuleType, cache: Path) 
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, timeout=120, check=False)
     assert done.returncode == -9 and len(left_over(cache)) == 1 and left_over(cache)[0].startswith(".")
     store = opened(toy.Toy())
-    assert np.array_equal(store.clip(2), toy.Toy().frames("toy:2", 8))
+    assert np.array_equal(store.clip(2), toy.Toy().crops("toy:2", SMALL))
 
 
 def test_what_a_killed_builder_left_goes_after_a_day(toy: ModuleType, cache: Path) -> None:

@@ -79,7 +79,7 @@ def open_store(
     offsets = np.concatenate([[0], np.cumsum(table["frames"].to_numpy(dtype=np.int64))])
     shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, 3)
     if not _there(folder):
-        _build(folder, key, dataset, table, offsets, shape, jobs, progress)
+        _build(folder, key, dataset, table, offsets, preprocessing, jobs, progress)
     try:
         facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
         if facts != {"key": key, "shape": list(shape)} or (folder / "frames.u8").stat().st_size != int(np.prod(shape)):
@@ -96,10 +96,11 @@ def _build(
     dataset: Dataset,
     table: pd.DataFrame,
     offsets: np.ndarray,
-    shape: tuple[int, ...],
+    preprocessing: Preprocessing,
     jobs: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, 3)
     scratch = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     _sweep(folder)
     try:
@@ -107,12 +108,13 @@ def _build(
     except OSError as error:
         raise DataError(f"clip store {folder.parent} cannot be written ({error.strerror}); set MERZOO_CACHE to a folder that can") from error
     try:
-        with (scratch / "frames.u8").open("wb") as file:
-            file.truncate(int(np.prod(shape)))
+        file = scratch / "frames.u8"
+        with file.open("wb") as empty:
+            empty.truncate(int(np.prod(shape)))
         # Clips of one subject go to one process: a data set may hold on to what is costly about a subject.
         chunks = [rows.to_list() for _, rows in table.reset_index().groupby("subject", sort=False)["index"]]
         ids = table["sample_id"].to_list()
-        work = [(dataset, [(ids[r], int(offsets[r]), int(offsets[r + 1])) for r in rows], scratch / "frames.u8", shape) for rows in chunks]
+        work: list[Work] = [(dataset, [(ids[r], int(offsets[r]), int(offsets[r + 1])) for r in rows], preprocessing, file, shape) for rows in chunks]
         done = 0
         with _pool(min(jobs, len(work))) as run:
             for count in run(work):
@@ -147,7 +149,8 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(old, ignore_errors=True)
 
 
-Work = tuple[Dataset, list[tuple[str, int, int]], Path, tuple[int, ...]]  # data set, (sample, first frame, end) of each clip, file, its shape
+# data set, (sample, first frame, end) of each clip, how they are cropped, file, its shape
+Work = tuple[Dataset, list[tuple[str, int, int]], Preprocessing, Path, tuple[int, ...]]
 
 
 @contextlib.contextmanager
@@ -164,11 +167,11 @@ def _pool(jobs: int) -> Iterator[Callable[[list[Work]], Iterable[int]]]:
 
 
 def _write(item: Work) -> int:
-    dataset, clips, path, shape = item
+    dataset, clips, preprocessing, path, shape = item
     with path.open("r+b") as file:  # written, not mapped: a full disk is an error here and would be the end of the process there
         for sample_id, first, last in clips:
             try:
-                frames = dataset.frames(sample_id, shape[1])
+                frames = dataset.crops(sample_id, preprocessing)
             except OSError as error:  # not to be taken for a fault of the cache
                 raise DataError(f"{sample_id}: its frames cannot be read ({error}); restore them") from error
             if frames.shape != (last - first, *shape[1:]) or frames.dtype != np.uint8:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from merzoo.errors import DataError
+from merzoo.specs import Preprocessing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +39,8 @@ class Dataset(Protocol):
     def table(self) -> pd.DataFrame:
         """One row a clip, with `COLUMNS`."""
 
-    def frames(self, sample_id: str, size: int = 128) -> np.ndarray:
-        """Aligned crops of one clip, uint8 [T, size, size, 3], RGB."""
+    def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
+        """The face in each frame of one clip, aligned and cropped as asked: uint8 [T, size, size, 3], RGB."""
 
 
 def checked(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from merzoo.data.synthetic.performance import Performance, perform
 from merzoo.data.synthetic.render import camera
 from merzoo.data.synthetic.script import CLASSES, Script, write
 from merzoo.errors import DataError, UnknownNameError
+from merzoo.specs import Preprocessing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +133,10 @@ class SyntheticFaces:
         """sha256 (hex) over generator version, part and table; nothing is rendered for it."""
         text = f"{self.name} {GENERATOR_VERSION} {self.part}\n" + self.table().to_csv(index=False, lineterminator="\n")
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
+        """Frames as the clip store wants them: rendered faces are aligned by birth, whatever the aligner."""
+        return self.frames(sample_id, preprocessing.size)
 
     def frames(self, sample_id: str, size: int = FRAME, only: Sequence[int] | None = None) -> np.ndarray:
         """uint8 [T, size, size, 3] RGB, aligned; `only` renders just these frame numbers, with the same pixels.
