@@ -32,11 +32,11 @@ def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Pat
             result = evaluate(model, DATA, out=runs / model, preset="small", jobs=jobs or auto_jobs("auto"), report=report)
         show(result, runs / model)
     build(runs, out / "board")
-    video = write_video(out / "clip.avi")
+    video, shown = write_video(out / "clip.avi")
     from merzoo.prediction import predict
 
     prediction = predict(video, "miacnet-ma2mi", out=out / "prediction")
-    print(f"\n{prediction}")
+    print(f"\n{prediction}\nWhat the rendered face did show: {shown}.")
     print(
         f"\nDone in {time.monotonic() - started:.0f} s. Look at\n"
         f"  {out / 'board' / 'index.html'}    who is better, and how sure that is\n"
@@ -45,21 +45,24 @@ def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Pat
     )
 
 
-def write_video(path: Path) -> Path:
-    """A rendered face that nobody trained on, as a short video: one macro-expression of the demonstration's people."""
+def write_video(path: Path) -> tuple[Path, str]:
+    """A rendered face that no weights were trained on, as a short video: the first smile, large enough to see, of the demonstration's people.
+
+    Returns the path and what the face shows.
+    """
     import cv2
 
     from merzoo.data.synthetic import SyntheticFaces
 
     faces = SyntheticFaces("demo")
-    clip = faces.table().query("kind == 'macro'").iloc[0]
+    clip = faces.table().query("kind == 'macro' and emotion == 'happiness'").iloc[0]
     frames = faces.frames(clip["sample_id"], size=256)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), float(clip["fps"]), (480, 360))
     for frame in frames:
         framed = cv2.copyMakeBorder(frame, 52, 52, 112, 112, cv2.BORDER_REPLICATE)
         writer.write(cv2.cvtColor(framed, cv2.COLOR_RGB2BGR))
     writer.release()
-    return path
+    return path, f"{clip['emotion']} (action units {clip['aus']})"
 
 
 if __name__ == "__main__":
