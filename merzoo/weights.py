@@ -111,7 +111,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             text = (file.metadata() or {}).get("merzoo", "{}")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no mapping)
     except Exception as error:  # a hostile header can fail in many ways inside the reader, which runs nothing of it
-        raise WeightsError(f"weights {path} are no safetensors file, or cut off ({last_line(error)}); fetch them again") from error
+        raise WeightsError(f"weights {path} are no safetensors file, or cut off ({last_line(error).split('Error: ')[-1]}); fetch them again") from error
     try:
         card = json.loads(text)
     except (ValueError, RecursionError) as error:
