@@ -44,7 +44,7 @@ class Machine:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UsageError("--device cuda: torch sees no GPU here; use --device cpu")
         if precision == "auto":
-            fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_avx512_bf16_supported()
+            fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else _cpu_multiplies_bf16()
             precision = "bf16" if fast else "fp32"
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"precision '{precision}' is neither fp32, bf16 nor auto")
@@ -53,6 +53,12 @@ class Machine:
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass in training."""
         return torch.autocast(self.device.split(":")[0], torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Whether this processor has instructions for bf16; a torch too old to tell counts as no."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 @dataclass
