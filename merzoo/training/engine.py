@@ -57,7 +57,7 @@ class Machine:
 
 def _cpu_multiplies_bf16() -> bool:
     """Whether this processor has instructions for bf16; a torch too old to tell counts as no."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
