@@ -12,7 +12,7 @@ from merzoo.interval import Interval
 from merzoo.making import make
 from merzoo.registry import registry
 from merzoo.specs import View
-from merzoo.views.base import Geometry, ViewKind, centre, transform
+from merzoo.views.base import Geometry, ViewKind, centre, cropped_by_index, cropped_by_slices, transform
 from merzoo.views.frames import Difference, Keyframes, Sequence
 from merzoo.views.motion import DynamicImage, Flow, Strain, dis_flow, rank_pooling_weights
 
@@ -238,3 +238,12 @@ def test_wrong_options_are_one_line(view: View) -> None:
     with pytest.raises(MerzooError) as caught:
         make(registry().get("view", view.kind).load(), f"view '{view.kind}'", view.options)
     assert view.kind in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_both_ways_of_cropping_give_the_same_values_in_the_same_layout() -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(5, 6, 20, 20, generator=rng)
+    geometry = Geometry(12, *(torch.randint(0, 9, (5,), generator=rng) for _ in range(2)), torch.rand(5, generator=rng) < 0.5)
+    slices, index = cropped_by_slices(x, geometry), cropped_by_index(x, geometry)
+    assert torch.equal(slices, index) and slices.stride() == index.stride()
+    assert geometry.flip.any() and not geometry.flip.all()

@@ -51,14 +51,26 @@ def transform(x: Tensor, geometry: Geometry) -> Tensor:
     """Crop, turn and flip each sample of [B, ..., H, W] by its own amount. A geometry without an angle copies pixels and so adds no blur."""
     if geometry.angle is not None:
         x = _turn(x, geometry.angle)
+    flat = x.reshape(x.shape[0], -1, *x.shape[-2:])
+    picked = cropped_by_slices(flat, geometry) if x.device.type == "cpu" else cropped_by_index(flat, geometry)
+    return picked.reshape(*x.shape[:-2], geometry.size, geometry.size)
+
+
+def cropped_by_slices(x: Tensor, geometry: Geometry) -> Tensor:
+    """Crops and flips of [B, C, H, W], sample by sample: several times faster than `cropped_by_index` on a CPU, but a GPU would wait for its numbers."""
+    out = x.new_empty((len(x), geometry.size, geometry.size, x.shape[1])).permute(0, 3, 1, 2)
+    for crop, sample, top, left, flip in zip(out, x, geometry.top.tolist(), geometry.left.tolist(), geometry.flip.tolist(), strict=True):
+        part = sample[:, top : top + geometry.size, left : left + geometry.size]
+        crop.copy_(part.flip(-1) if flip else part)
+    return out
+
+
+def cropped_by_index(x: Tensor, geometry: Geometry) -> Tensor:
+    """The same in one gather, without asking the device for a number; same values in the same memory layout."""
     side = torch.arange(geometry.size, device=x.device)
     rows = geometry.top[:, None] + side  # [B, size]
-    mirrored = torch.where(geometry.flip[:, None], side.flip(0), side)
-    columns = geometry.left[:, None] + mirrored
-    b = x.shape[0]
-    flat = x.reshape(b, -1, *x.shape[-2:])
-    picked = flat[torch.arange(b, device=x.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]]  # [B, size, size, C]
-    return picked.permute(0, 3, 1, 2).reshape(*x.shape[:-2], geometry.size, geometry.size)
+    columns = geometry.left[:, None] + torch.where(geometry.flip[:, None], side.flip(0), side)
+    return x[torch.arange(len(x), device=x.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _turn(x: Tensor, degrees: Tensor) -> Tensor:
