@@ -7,7 +7,7 @@ PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.tom
 .PHONY: help demo test lint format clean
 
 help:
-	@echo "make demo    install, train two small models on synthetic faces, write board and pictures into demo/"
+	@echo "make demo    install, train three small models on synthetic faces, write board and pictures into demo/"
 	@echo "make test    install with the dev extras, then lint, type check and all tests"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make format  sort imports and mend what ruff can mend"

@@ -21,4 +21,4 @@ class Interval:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.peak <= self.stop:
-            raise DataError(f"interval {self.start}, {self.peak}, {self.stop} is not in order; give 0 <= start <= peak <= stop")
+            raise DataError(f"interval {self.start}, {self.peak}, {self.stop} is not in order; give 0 <= start <= peak <= stop (onset, apex, offset)")

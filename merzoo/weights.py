@@ -141,13 +141,13 @@ def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) ->
     """Write weights with their card in the header, whole or not at all; returns the sha256."""
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     # Copies: the format refuses tensors that share memory, as tied weights do.
     plain = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     try:
-        save_file(plain, scratch, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)})
+        scratch.write_bytes(save(plain, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)}))  # not save_file, whose files only their owner may read
         scratch.replace(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"weights {path} cannot be written ({error}); free space or choose another folder") from error

@@ -137,7 +137,7 @@ def raising(error):
         (DataError("table broken;\nmend \x1b it"), 2, r"merzoo: table broken; mend \x1b it"),
         (PermissionError(13, "Permission denied", "out/run.json"), 2, "merzoo: out/run.json: Permission denied"),
         (OSError(28, "No space left on device"), 2, "merzoo: No space left on device"),
-        (KeyboardInterrupt(), 130, "merzoo: interrupted"),
+        (KeyboardInterrupt(), 130, "merzoo: interrupted; a run folder goes on with the same command and --resume"),
         (ZeroDivisionError("by zero"), 2, "merzoo: unexpected ZeroDivisionError: by zero; MERZOO_DEBUG=1 shows where, please report it"),
     ],
 )

@@ -37,7 +37,7 @@ def _data(register: Register) -> None:
         "synthetic",
         "merzoo.data.synthetic:SyntheticFaces",
         provides=("macro-clips", "au-labels", "emotion-labels"),
-        summary="rendered faces whose action units are known; not people",
+        summary="rendered faces whose action units are known; parts: benchmark (the default), development, weights, demo, tiny",
     )
     register.view("keyframes", "merzoo.views.frames:Keyframes", summary="chosen frames: onset, apex, offset")
     register.view("difference", "merzoo.views.frames:Difference", summary="apex minus onset")

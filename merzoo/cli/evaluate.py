@@ -15,12 +15,12 @@ from merzoo.cli.progress import progress
 def command(
     model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
     out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
-    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART.")] = "synthetic",
+    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME` lists parts).")] = "synthetic",
     protocol: Annotated[str, typer.Option(help="How test folds are made.")] = "loso",
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
     weights: Annotated[str | None, typer.Option("--from", help="Start each fold from these weights (tag or path) and not from scratch.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, or start it where there is none.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Folds at once; 0: one a core on a CPU, one on a GPU.")] = 0,
     fold: Annotated[list[str] | None, typer.Option(help="Run only this fold (repeat for more).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -66,7 +66,7 @@ def show(result: dict[str, Any], out: Path) -> None:
     print_lines(
         [
             f"{result['model']} ({result['preset']}), {result['protocol']['name']} on {':'.join(filter(None, (data['name'], data['part'])))}"
-            f" · {data['samples']} clips, {data['subjects']} subjects, {len(result['seeds'])} seed(s), last epoch"
+            f" · {data['samples']} clips, {data['subjects']} subjects, seeds: {len(result['seeds'])}, last epoch"
         ]
     )
     names = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}

@@ -36,7 +36,7 @@ def _failed(error: BaseException) -> int:
     if os.environ.get("MERZOO_DEBUG") == "1":
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):
-        say("interrupted")
+        say("interrupted; a run folder goes on with the same command and --resume")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):  # the reader left, as `head` does
         return 1

@@ -26,5 +26,5 @@ def build(
         print_json(board)
         return
     runs = sum(len(group["rows"]) + len(group["references"]) for group in board["groups"])
-    print_lines([f"{runs} runs in {len(board['groups'])} tables: {out / 'index.html'} (also board.json, board.md)"])
+    print_lines([f"runs: {runs}, tables: {len(board['groups'])}, page: {out / 'index.html'} (also board.json, board.md)"])
     print_lines(f"left out {row['run']}: {row['reason']}" for row in board["left_out"])

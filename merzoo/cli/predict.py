@@ -76,7 +76,7 @@ def _show(prediction: Prediction, which: str) -> None:
     print_lines([f"{which}: {lines[0]}" if which else lines[0], lines[1]])
     if prediction.events:
         rows = [_row(prediction, number, event) for number, event in enumerate(prediction.events, 1)]
-        print_table(("", "emotion", "p", "onset", "apex", "offset", "time", "others", ""), rows)
+        print_table(("", "emotion", "p", "onset", "apex", "offset", "time", "runners-up", ""), rows)
     print_lines(lines[-1:])
 
 

@@ -15,11 +15,11 @@ from merzoo.cli.progress import progress
 def command(
     model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
     out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
-    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART.")] = "synthetic",
+    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME` lists parts).")] = "synthetic",
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     weights: Annotated[str | None, typer.Option("--from", help="Start from these weights (tag or path) and not from scratch.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random draw.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, or start it where there is none.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
 ) -> None:

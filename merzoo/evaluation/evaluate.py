@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import threading
-import time
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +18,15 @@ import torch
 from merzoo.data.clips import ClipData
 from merzoo.data.sources import open_clips
 from merzoo.describe import tree
-from merzoo.errors import LeakageError, RunError, UnknownNameError, UsageError
+from merzoo.errors import LeakageError, MerzooWarning, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.folds import Plan, Start, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold, Protocol, protocol_by_name
 from merzoo.evaluation.runs import RunFolder, environment, write_result
+from merzoo.evaluation.workers import Report, Submit, workers
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
 from merzoo.training.engine import Machine
-
-Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 
 def evaluate(
@@ -77,10 +73,11 @@ def evaluate(
     facts = {"kind": "evaluation", "protocol": folds.to_json(), **facts_of(spec, preset, clips, chosen, machine, start, parameters)}
     facts["environment"]["shared_threads"] = shared_threads
     run = RunFolder.create(out, facts, resume=resume)
+    warn_of_size(spec, preset, machine)
     tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
     plan = Plan(spec, preset, data, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads)
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
-    with _workers(plan, clips, jobs, say) as submit:
+    with workers(plan, clips, jobs, say) as submit:
         _run(run, folds, todo, submit, jobs, say)
     result = write_result(run)
     if result["complete"]:
@@ -96,6 +93,12 @@ class NamedStart:
     tag: str = ""
     sha256: str = ""
     subjects: frozenset[str] = frozenset()
+
+
+def warn_of_size(spec: ModelSpec, preset: str, machine: Machine) -> None:
+    """Warn where the size of the paper is trained on a CPU though there is a small one."""
+    if machine.device == "cpu" and preset == "full" and "small" in spec.presets:
+        warnings.warn(f"{spec.name}: preset full is made for a GPU and takes very long on a CPU; --preset small is made for one", MerzooWarning, stacklevel=3)
 
 
 def named_start(spec: ModelSpec, weights: str | None) -> NamedStart:
@@ -157,9 +160,6 @@ def facts_of(
     }
 
 
-Submit = Callable[..., "Future[Any]"]
-
-
 def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], submit: Submit, jobs: int, say: Report) -> None:
     """Run what is missing: for each seed its run-scope stages, then its folds; each fold is written the moment it is done."""
     total = len(run.seeds) * len(folds.folds)
@@ -182,47 +182,3 @@ def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], subm
                 run.write_fold(seed, fold.fold_id, future.result())
                 left -= 1
                 say("folds", total - left, total)
-
-
-@contextlib.contextmanager
-def _workers(plan: Plan, clips: ClipData, jobs: int, say: Report) -> Iterator[Submit]:
-    """Something that runs `function(plan, clips, *args)`: here and now for one job, else in processes that open the clips themselves."""
-    if jobs == 1:
-
-        def here(function: Callable[..., Any], *args: Any) -> Future[Any]:
-            future: Future[Any] = Future()
-            future.set_result(function(plan, clips, *args, progress=lambda stage, step, total, losses: say(stage, step, total)))
-            return future
-
-        yield here
-        return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(plan, os.getpid()))
-    try:
-        yield lambda function, *args: pool.submit(_in_worker, function, args)
-    except BrokenProcessPool as error:
-        raise RunError(f"one of {jobs} processes ended early, as when memory runs out; go on with --resume and fewer --jobs") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_worker: tuple[Plan, ClipData] | None = None
-
-
-def _start_worker(plan: Plan, parent: int) -> None:
-    """In a new process: open the clips once (their store is there already), and end when the parent is gone, however it went."""
-    global _worker
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    torch.set_num_threads(plan.machine.threads)
-    clips, _ = open_clips(plan.data, plan.spec.preset(plan.preset).preprocessing)
-    _worker = (plan, clips)
-
-
-def _in_worker(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    assert _worker is not None  # the initializer ran
-    return function(*_worker, *args)

@@ -12,10 +12,11 @@ import torch
 from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.errors import RunError
-from merzoo.evaluation.evaluate import NamedStart, Report, facts_of, named_start
+from merzoo.evaluation.evaluate import NamedStart, facts_of, named_start, warn_of_size
 from merzoo.evaluation.files import write_atomically
 from merzoo.evaluation.folds import Plan, prepare
 from merzoo.evaluation.runs import RunFolder
+from merzoo.evaluation.workers import Report
 from merzoo.recognizer import Recognizer
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
@@ -60,6 +61,7 @@ def train(
     run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, [seed], machine, start, parameters)}, resume=resume)
     if resume and (out / WEIGHTS).is_file():
         raise RunError(f"{out} is finished; load its {WEIGHTS}, or choose another --out")
+    warn_of_size(spec, preset, machine)
     checkpoints = out / "checkpoint.safetensors"
     logs = run_stages(
         recognizer,
