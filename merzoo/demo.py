@@ -38,7 +38,8 @@ def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Pat
             result = evaluate(model, DATA, out=run, preset="small", jobs=jobs or auto_jobs("auto"), resume=run.exists(), report=report)
         show(result, run)
     build(out / "runs", out / "board")
-    verdict = compare(*(RunFolder.open(out / "runs" / model) for model in ("miacnet-ma2mi", "flow-svm")))["verdict"]
+    network, baseline = (RunFolder.open(out / "runs" / model) for model in ("miacnet-ma2mi", "flow-svm"))
+    verdict = compare(network, baseline)["verdict"]
     print(f"\nmiacnet-ma2mi against flow-svm: {verdict.replace('A minus B', 'their difference')}.")
     print("Eight people are few, for networks above all; the README shows the same models on 24.")
     read_a_video(out)
