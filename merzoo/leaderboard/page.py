@@ -48,7 +48,7 @@ def duration(seconds: float) -> str:
 
 def training(row: dict[str, Any]) -> str:
     """From what the run began."""
-    return f"from weights {row['weights']['tag']}" if row["weights"] else "from scratch"
+    return f"from weights {row['weights']['tag']}" if row["weights"] else "no weights from outside"
 
 
 def _markdown_lines(board: dict[str, Any]) -> Iterator[str]:
