@@ -173,7 +173,7 @@ def test_the_verb(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     write_run(runs / "half", TABLE, folds=2)
     assert main(["leaderboard", "build", str(runs), "--out", str(tmp_path / "site")]) == 0
     said = capsys.readouterr().out
-    assert "4 runs in 2 tables" in said
+    assert "runs: 4, tables: 2" in said
     assert "left out half" in said
     assert main(["leaderboard", "build", str(runs), "--out", str(tmp_path / "site"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == 1
