@@ -18,10 +18,11 @@ import torch
 from merzoo.data.clips import ClipData
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.errors import DataError, LeakageError, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
-from merzoo.evaluation.evaluate import _workers, evaluate
+from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold, loso
 from merzoo.evaluation.runs import RunFolder, predictions
+from merzoo.evaluation.workers import workers
 from merzoo.recognizer import build
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
@@ -264,11 +265,11 @@ def test_a_strategy_whose_scopes_depend_on_the_fold_is_refused(peeking: str, dat
 
 def test_a_process_that_dies_is_one_line(data: ClipData, tmp_path: Path) -> None:
     fold = loso(data.table).folds[0]
-    with pytest.raises(RunError, match="ended early"), _workers(plan_of(data, (fold,), tmp_path), data, 2) as submit:
+    with pytest.raises(RunError, match="ended early"), workers(plan_of(data, (fold,), tmp_path), data, 2, lambda *_: None) as submit:
         submit(die).result()
 
 
-def die(plan: Plan, data: ClipData) -> None:
+def die(plan: Plan, data: ClipData, progress: object) -> None:
     os._exit(1)
 
 
