@@ -41,6 +41,7 @@ def main() -> None:
         print(f"{model}: UF1 {results[model]['scores']['uf1']} in {time.monotonic() - started:.0f} s", flush=True)
     differences = [difference(args.out, a, b) for a, b in PAIRS if a in results and b in results]
     fair = fairness("benchmark")
+    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"data": DATA, "models": results, "differences": differences, "fairness": fair}, indent=1, default=str) + "\n")
     build(args.out, args.out / "board")
     json.dump({"differences": differences, "fairness": fair}, sys.stdout, indent=1, default=str)
