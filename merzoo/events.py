@@ -92,11 +92,11 @@ def looks(recognizer: Recognizer, frames: np.ndarray, interval: Interval) -> lis
     """
     import torch
 
-    from merzoo.registry import registry
+    from merzoo.making import make_view
     from merzoo.views.base import centre
 
     device = next((t.device for t in chain(recognizer.parameters(), recognizer.buffers())), torch.device("cpu"))
-    kinds = {name: [registry().get("view", v.kind).load()(**v.options) for v in views] for name, views in recognizer.test_views.items()}
+    kinds = {name: [make_view(view) for view in views] for name, views in recognizer.test_views.items()}
     batches: list[Batch] = [{} for _ in range(max(map(len, kinds.values())))]
     for name, choices in kinds.items():
         for number, batch in enumerate(batches):

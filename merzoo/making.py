@@ -8,6 +8,7 @@ from typing import Any
 
 from merzoo.entries import last_line
 from merzoo.errors import MerzooError, UsageError
+from merzoo.specs import View
 from merzoo.text import plain
 
 
@@ -32,6 +33,13 @@ def make(target: Callable[..., Any], what: str, options: Mapping[str, Any], *arg
             raise
         shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise UsageError(f"{what} cannot be built with {plain(shown, 160)}: {last_line(error)}") from error
+
+
+def make_view(view: View) -> Any:
+    """The registered view kind behind a spec. Raises like `make`, and `UnknownNameError`."""
+    from merzoo.registry import registry
+
+    return make(registry().get("view", view.kind).load(), f"view '{view.kind}'", view.options)
 
 
 def _known(target: Callable[..., Any], given: int) -> list[str] | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from merzoo.entries import last_line
 from merzoo.errors import UsageError
 from merzoo.interfaces import AuxiliaryTask, Backbone, Batch, Features, Head, Strategy
-from merzoo.making import make
+from merzoo.making import make, make_view
 from merzoo.needs import check_needs
 from merzoo.registry import registry
 from merzoo.specs import Config, ModelSpec, Preprocessing, Preset, View, WeightsSpec
@@ -163,7 +163,7 @@ def _check_views(recognizer: Recognizer) -> None:
             if wanted not in inputs or not choices:
                 raise UsageError(f"{name}: views of the input '{wanted}' are given, but its backbone's inputs are {', '.join(inputs)}; each needs one or more")
             for view in choices:
-                make(registry().get("view", view.kind).load(), f"view '{view.kind}'", view.options)
+                make_view(view)
     if unseen := [wanted for wanted in inputs if wanted not in recognizer.test_views]:
         raise UsageError(f"{name}: no view of the input '{unseen[0]}' is given for tests; its backbone's inputs are {', '.join(inputs)}")
 

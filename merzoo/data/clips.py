@@ -14,7 +14,7 @@ from merzoo.data.store import ClipStore, open_store
 from merzoo.data.table import Dataset, checked
 from merzoo.errors import DataError, LeakageError, UsageError
 from merzoo.interval import Interval
-from merzoo.making import make
+from merzoo.making import make_view
 from merzoo.specs import Preprocessing, View
 from merzoo.views.base import ViewKind
 
@@ -83,11 +83,9 @@ class ClipData:
 
     def view_kind(self, view: View) -> ViewKind:
         """The view kind behind a spec, built once."""
-        from merzoo.registry import registry
-
         key = _view_key(view)
         if key not in self._kinds:
-            self._kinds[key] = make(registry().get("view", view.kind).load(), f"view '{view.kind}'", view.options)
+            self._kinds[key] = make_view(view)
         return self._kinds[key]
 
     def prepared(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> Tensor:
