@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from merzoo.errors import DataError
 from merzoo.specs import Preprocessing
@@ -22,30 +23,54 @@ COLUMNS = (
     "stop",
     "fps",
     "frames",  # how many
-    "emotion",  # "" where there is no label
+    "emotion",  # "" where there is no label; in a multi-label data set all that apply, joined by "+"
     "aus",  # "4+12"; "" where none is active, a missing value where nobody coded them
     "corrections",  # what was mended in the annotation, and on whose word
 )
 
 
-class Dataset(Protocol):
-    """What a registered data set is: a table, and the aligned frames of each of its clips. It can be sent to another process."""
+Task = Literal["classes", "multi-label"]  # one label a clip, or any number of them
+
+
+class ClipSource(Protocol):
+    """Clips that are decoded and stored together, whatever a data set selects of them and however it labels them. It can be sent to another process."""
 
     name: str
-    part: str
-    labels: tuple[str, ...]
-    manifest_hash: str  # sha256 over everything that decides its content
+    source_hash: str  # sha256 over everything that decides which clips there are, and their frames
 
-    def table(self) -> pd.DataFrame:
-        """One row a clip, with `COLUMNS`."""
+    def lengths(self) -> Mapping[str, int]:
+        """sample id -> how many frames, clips of one subject next to one another."""
 
     def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
         """The face in each frame of one clip, aligned and cropped as asked: uint8 [T, size, size, 3], RGB."""
 
 
-def checked(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+class Dataset(Protocol):
+    """What a registered data set is: rows chosen from one or more sources of clips, with their labels. It can be sent to another process."""
+
+    name: str
+    part: str
+    labels: tuple[str, ...]
+    task: Task
+    provides: Sequence[str]  # of `merzoo.needs.VOCABULARY`: what its rows offer to a strategy
+    manifest_hash: str  # sha256 over everything that decides its content
+    sources: Sequence[ClipSource]
+
+    def table(self) -> pd.DataFrame:
+        """One row a clip, with `COLUMNS`."""
+
+
+def labels_of(emotion: str) -> tuple[str, ...]:
+    """The labels in a cell of the column `emotion`."""
+    return tuple(filter(None, emotion.split("+")))
+
+
+def checked(table: pd.DataFrame, labels: tuple[str, ...], task: Task = "classes") -> pd.DataFrame:
     """The table itself with its rows numbered from 0 and its frame numbers as int64, if it is one. Raises `DataError` that names the first row at fault."""
     import pandas as pd
+
+    if task not in get_args(Task) or any("+" in label for label in labels):
+        raise DataError(f"a data set's task is one of {', '.join(get_args(Task))}, and its labels hold no '+'; found {task!r}, {', '.join(labels)}")
 
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
@@ -56,8 +81,12 @@ def checked(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
     numbers = table[["start", "peak", "stop", "frames"]].apply(pd.to_numeric, errors="coerce")
     named = {c: table[c].map(lambda value: isinstance(value, str) and value != "") for c in ("sample_id", "dataset", "subject")}
     qualified = [str(subject).startswith(str(dataset)) and subject != dataset for subject, dataset in zip(table["subject"], table["dataset"], strict=True)]
+
+    def known(emotion: object) -> bool:
+        return emotion in labels if task == "classes" else isinstance(emotion, str) and set(labels_of(emotion)) <= set(labels)
+
     faults = {
-        **{f"{column} is not a text": ~known for column, known in named.items()},
+        **{f"{column} is not a text": ~is_text for column, is_text in named.items()},
         "sample_id occurs twice": table["sample_id"].duplicated(),
         "subject does not begin with its dataset": ~pd.Series(qualified),
         "start, peak, stop and frames are not all whole numbers": (numbers.isna() | (numbers % 1 != 0) | (numbers.abs() > 2**31)).any(axis=1),
@@ -68,7 +97,7 @@ def checked(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
             & (numbers["peak"] <= numbers["stop"])
             & (numbers["stop"] < numbers["frames"])
         ),
-        f"emotion of a micro clip is not among {', '.join(labels)}": (table["kind"] == "micro") & ~table["emotion"].isin(labels),
+        f"emotion of a micro clip is not among {', '.join(labels)}": (table["kind"] == "micro") & ~table["emotion"].map(known),
     }
     for fault, rows in faults.items():
         if rows.any():

@@ -19,19 +19,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """One split. Test samples by id; test subjects are those that no training stage of this fold may see, macro clips included."""
+    """One split. Test samples by id; test subjects are those that no training stage of this fold may see, macro clips included.
+
+    train_ids: where given, the only labelled clips that the fold trains on (the support of a few-shot draw, an official training list).
+    draw: number of the draw it belongs to, where a protocol draws several times; a sample is tested at most once a draw.
+    """
 
     fold_id: str
     test_ids: tuple[str, ...]
     test_subjects: tuple[str, ...]
+    train_ids: tuple[str, ...] | None = None
+    draw: int = 0
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named tuple of folds. Raises `DataError` for no fold, an empty fold, a repeated sample in a fold, or fold ids that collide as file names."""
+    """A named tuple of folds. Raises `DataError` for no fold, an empty fold, a repeated sample in a fold, or fold ids that collide as file names.
+
+    kind: which clips are labelled, tested and trained on: "micro", or "macro" for data sets of macro-expressions.
+    """
 
     name: str
     folds: tuple[Fold, ...]
+    kind: str = "micro"
 
     def __post_init__(self) -> None:
         if not self.folds:

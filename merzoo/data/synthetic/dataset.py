@@ -18,6 +18,7 @@ from merzoo.data.synthetic.parts import PARTS, Part
 from merzoo.data.synthetic.performance import Performance, perform
 from merzoo.data.synthetic.render import camera
 from merzoo.data.synthetic.script import CLASSES, Script, write
+from merzoo.data.table import Task
 from merzoo.errors import DataError, UnknownNameError
 from merzoo.specs import Preprocessing
 
@@ -82,6 +83,8 @@ class SyntheticFaces:
 
     name = "synthetic"
     labels = CLASSES
+    task: Task = "classes"
+    provides = ("macro-clips", "au-labels", "emotion-labels")
 
     def __init__(self, part: str = "benchmark") -> None:
         if part not in PARTS:
@@ -133,6 +136,20 @@ class SyntheticFaces:
         """sha256 (hex) over generator version, part and table; nothing is rendered for it."""
         text = f"{self.name} {GENERATOR_VERSION} {self.part}\n" + self.table().to_csv(index=False, lineterminator="\n")
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def source_hash(self) -> str:
+        """The manifest's: what is rendered follows from it."""
+        return self.manifest_hash
+
+    @property
+    def sources(self) -> tuple[SyntheticFaces]:
+        """Itself: every part renders its own clips."""
+        return (self,)
+
+    def lengths(self) -> dict[str, int]:
+        """sample id -> frames, in the table's order."""
+        return {sample_id: script.timing.frames for sample_id, script in self._scripts.items()}
 
     def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
         """Frames as the clip store wants them: rendered faces are aligned by birth, whatever the aligner."""
