@@ -140,7 +140,7 @@ def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
 
 def plan_of(data: ClipData, folds: tuple[Fold, ...], tmp_path: Path, spec: ModelSpec = SPEC) -> Plan:
     tested = frozenset(s for fold in folds for s in fold.test_subjects)
-    return Plan(spec, "full", "synthetic:tiny", data.labels, tested, Machine("cpu", "fp32", 1), tmp_path)
+    return Plan(spec, "full", data.dataset, data.labels, tested, Machine("cpu", "fp32", 1), tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import torch
 
 from merzoo.data.clips import ClipData
 from merzoo.data.sources import open_clips
+from merzoo.data.table import Dataset
 from merzoo.describe import tree
 from merzoo.errors import LeakageError, MerzooWarning, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.folds import Plan, Start, run_fold, run_scope
@@ -31,7 +32,7 @@ from merzoo.training.engine import Machine
 
 def evaluate(
     model: str | ModelSpec,
-    data: str = "synthetic",
+    data: str | Dataset = "synthetic",
     protocol: str = "loso",
     *,
     out: str | Path,
@@ -48,10 +49,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Train and test every fold of the protocol under every seed, into the run folder `out`; returns the result (see `merzoo.evaluation.runs.result`).
 
-    model: a registered name, or a specification of registered parts. data: NAME or NAME:PART. seeds: how many (0, 1, …) or which. weights: what each fold
-    starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared (a script that asks for
-    several needs `if __name__ == "__main__":`). only: fold ids, to run
-    those alone. Raises any `MerzooError`, before the first fold wherever it can be known by then.
+    model: a registered name, or a specification of registered parts. data: NAME or NAME:PART, or the data set itself. seeds: how many (0, 1, …) or which.
+    weights: what each fold starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared (a
+    script that asks for several needs `if __name__ == "__main__":`). only: fold ids, to run those alone. Raises any `MerzooError`, before the first fold
+    wherever it can be known by then.
     """
     say = report or (lambda text, done, total: None)
     spec = registry().model(model) if isinstance(model, str) else model
@@ -62,8 +63,8 @@ def evaluate(
     start = named_start(spec, weights)
     threads, shared_threads = _threads(Path(out), jobs, len(chosen), resume)
     machine = Machine.of(device, precision, threads)
-    clips, provides = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
-    network = assemble(spec, preset, clips.labels, data_provides=provides)
+    clips = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
+    network = assemble(spec, preset, clips.labels, data_provides=clips.dataset.provides)
     folds = make_protocol(clips.table)
     _refuse_overlap(folds, start)
     unknown = [name for name in only if name not in folds.by_id]
@@ -75,7 +76,7 @@ def evaluate(
     run = RunFolder.create(out, facts, resume=resume)
     warn_of_size(spec, preset, machine)
     tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
-    plan = Plan(spec, preset, data, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads)
+    plan = Plan(spec, preset, clips.dataset, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads)
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
     with workers(plan, clips, jobs, say) as submit:
         _run(run, folds, todo, submit, jobs, say)
@@ -152,6 +153,7 @@ def facts_of(
             "samples": int((clips.table["kind"] == "micro").sum()),
             "subjects": int(clips.table.loc[clips.table["kind"] == "micro", "subject"].nunique()),
         },
+        "task": dataset.task,
         "labels": list(clips.labels),
         "seeds": list(seeds),
         "precision": machine.precision,

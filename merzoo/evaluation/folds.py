@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from merzoo.data.clips import ClipData, Clips
+from merzoo.data.table import Dataset
 from merzoo.errors import DataError, LeakageError, TrainingError
 from merzoo.evaluation.protocols import Fold
 from merzoo.recognizer import Recognizer, assemble
@@ -38,7 +39,7 @@ class Plan:
 
     spec: ModelSpec
     preset: str
-    data: str  # NAME or NAME:PART
+    data: Dataset
     labels: tuple[str, ...]
     run_test_subjects: frozenset[str]  # everybody who is tested in some fold
     machine: Machine

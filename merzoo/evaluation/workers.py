@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from merzoo.data.clips import ClipData
-from merzoo.data.sources import open_clips
 from merzoo.errors import RunError
 from merzoo.evaluation.folds import Plan
 
@@ -74,7 +73,7 @@ def _start(plan: Plan, parent: int, news: Any) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     torch.set_num_threads(plan.machine.threads)
-    clips, _ = open_clips(plan.data, plan.spec.preset(plan.preset).preprocessing)
+    clips = ClipData(plan.data, plan.spec.preset(plan.preset).preprocessing)
     _known = (plan, clips, news)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
+from merzoo.data.table import Dataset
 from merzoo.errors import RunError
 from merzoo.evaluation.evaluate import NamedStart, facts_of, named_start, warn_of_size
 from merzoo.evaluation.files import write_atomically
@@ -29,7 +30,7 @@ WEIGHTS = "weights.safetensors"
 
 def train(
     model: str | ModelSpec,
-    data: str = "synthetic",
+    data: str | Dataset = "synthetic",
     *,
     out: str | Path,
     preset: str = "full",
@@ -54,9 +55,9 @@ def train(
     spec = registry().model(model) if isinstance(model, str) else model
     start = named_start(spec, weights)
     machine = Machine.of(device, precision, threads or os.cpu_count() or 1)
-    clips, provides = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
-    plan = Plan(spec, preset, data, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds)
-    recognizer, stages = prepare(plan, clips, (), derive(seed, "init"), data_provides=provides)
+    clips = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
+    plan = Plan(spec, preset, clips.dataset, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds)
+    recognizer, stages = prepare(plan, clips, (), derive(seed, "init"), data_provides=clips.dataset.provides)
     parameters = sum(value.numel() for value in recognizer.saved().values())
     run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, [seed], machine, start, parameters)}, resume=resume)
     if resume and (out / WEIGHTS).is_file():

@@ -43,7 +43,7 @@ def evidence(data: str, out: Path, *, quick: bool = False, seed: int = 0, thread
     Raises `DataError` for data without truth or with too few people.
     """
     spec = registry().model("miacnet-ma2mi")
-    clips, _ = open_clips(data, spec.preset("small").preprocessing)
+    clips = open_clips(data, spec.preset("small").preprocessing)
     faces = clips.dataset
     if not isinstance(faces, SyntheticFaces):
         raise DataError(f"{data} knows no true action units; the evidence needs synthetic faces")

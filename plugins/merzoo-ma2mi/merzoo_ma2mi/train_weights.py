@@ -36,7 +36,7 @@ def make(model: str, data: str, score_on: str, folder: Path, work: Path, *, seed
     Raises `LeakageError` where the two data sets share a person.
     """
     recognizer = train(model, data, out=work, preset=PRESET, seed=seed, resume=resume, device="cpu", jobs=os.cpu_count() or 1, report=_tell)
-    clips, _ = open_clips(data, recognizer.preprocessing)
+    clips = open_clips(data, recognizer.preprocessing)
     written = card(recognizer, Clips(clips, "micro"), Clips(clips, "macro"))
     metrics = score(recognizer, score_on, frozenset(written["trained_on"]["subjects"]))
     protocol = f"trained on all of {data}, last epoch; scored on all micro clips of {score_on}, other people"
@@ -57,7 +57,7 @@ def embed(work: Path, folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
 def score(recognizer: Recognizer, data: str, trained_on: frozenset[str]) -> dict[str, Any]:
     """UF1, UAR and accuracy on all micro clips of a data set."""
-    clips = Clips(open_clips(data, recognizer.preprocessing)[0], "micro")
+    clips = Clips(open_clips(data, recognizer.preprocessing), "micro")
     if met := clips.subjects & trained_on:
         raise LeakageError(f"scores on {data}", met)
     rows = predict_clips(recognizer, clips, Machine.of("cpu"))

@@ -24,7 +24,7 @@ STRATEGY = {
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> ClipData:
     """4 people with micro clips, 3 others with macro clips of 12 frames at 20 fps, 64 px."""
-    return open_clips("synthetic:tiny", Preprocessing(size=64))[0]
+    return open_clips("synthetic:tiny", Preprocessing(size=64))
 
 
 @pytest.fixture
