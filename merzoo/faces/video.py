@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,20 +122,12 @@ class VideoFile(FrameSource):
         warnings.warn(text, MerzooWarning, stacklevel=3)
 
 
-class FrameFolder(FrameSource):
-    """A folder of pictures in the order of the last number in their names (img2 before img10)."""
+class FrameFiles(FrameSource):
+    """Pictures in the order given, as frames. Pictures are read, and found unreadable or of another size (`MediaError`), while iterating."""
 
-    def __init__(self, path: Path, fps: float | None = None) -> None:
-        self.name, self.fps = str(path), fps
-        try:
-            files = [f for f in path.iterdir() if f.suffix.lower() in PICTURES and not f.name.startswith(".") and f.is_file()]
-        except OSError as error:
-            raise MediaError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
-        if not files:
-            raise MediaError(f"{path} holds no frames ({', '.join(PICTURES)}); give a folder of pictures or a video file")
-        self.files = sorted(files, key=lambda f: natural_key(f.stem))
+    def __init__(self, name: str, files: Sequence[Path], fps: float | None = None) -> None:
+        self.name, self.files, self.fps = name, list(files), fps
         self.declared_frames = len(self.files)
-        self._check_two()
 
     def read(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         shape: tuple[int, ...] | None = None
@@ -149,6 +141,20 @@ class FrameFolder(FrameSource):
                 )
             shape = frame.shape
             yield index, frame
+
+
+class FrameFolder(FrameFiles):
+    """A folder of pictures in the order of the last number in their names (img2 before img10)."""
+
+    def __init__(self, path: Path, fps: float | None = None) -> None:
+        try:
+            files = [f for f in path.iterdir() if f.suffix.lower() in PICTURES and not f.name.startswith(".") and f.is_file()]
+        except OSError as error:
+            raise MediaError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        if not files:
+            raise MediaError(f"{path} holds no frames ({', '.join(PICTURES)}); give a folder of pictures or a video file")
+        super().__init__(str(path), sorted(files, key=lambda f: natural_key(f.stem)), fps)
+        self._check_two()
 
 
 class FrameArray(FrameSource):

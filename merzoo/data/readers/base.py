@@ -1,0 +1,159 @@
+"""A data set on disk: a reader fills a `Reading`; a part labels and selects its clips; the frames are one source whatever the part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from merzoo.data.readers.crops import Release, face_crops
+from merzoo.data.readers.labels import AUS, CROSS_AUS, exclusions, label_sets
+from merzoo.data.readers.reading import Reading, Recording
+from merzoo.data.table import Task
+from merzoo.errors import DataError, UnknownNameError
+from merzoo.specs import Preprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+class RecordedClips:
+    """The clips of a tree as a source of frames."""
+
+    def __init__(self, name: str, root: Path, release: Release, recordings: Mapping[str, Recording]) -> None:
+        self.name, self.root, self.release = name, root, release
+        self._recordings = dict(sorted(recordings.items(), key=lambda item: (item[1].subject, item[0])))
+
+    @cached_property
+    def source_hash(self) -> str:
+        """sha256 over the file names of every clip below the root, and the sizes of three of its files: a tree extracted anew elsewhere hashes alike."""
+        digest = hashlib.sha256(f"{self.name} {self.release}\n".encode())
+        for sample_id, clip in self._recordings.items():
+            folder = clip.folder.relative_to(self.root).as_posix() if clip.folder.is_relative_to(self.root) else clip.folder.name
+            sizes = [_size(clip.folder / clip.names[at]) for at in (0, len(clip.names) // 2, -1)]
+            digest.update(json.dumps([sample_id, folder, clip.names, sizes]).encode())
+        return digest.hexdigest()
+
+    def lengths(self) -> dict[str, int]:
+        """sample id -> frames, clips of a subject together."""
+        return {sample_id: len(clip.names) for sample_id, clip in self._recordings.items()}
+
+    def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
+        """uint8 [T, size, size, 3], RGB; see `face_crops`."""
+        clip = self._recordings[sample_id]
+        return face_crops(sample_id, [clip.folder / name for name in clip.names], self.release, preprocessing)
+
+
+class Recorded(ABC):
+    """A data set in a folder of its own. Subclasses read one layout each.
+
+    root: the folder that was extracted. part: the label set (`label_sets.csv`), or "aus" for action units as labels. Raises `DataError` for a root that is
+    none, `UnknownNameError` for a part that the data set does not have.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    ask: ClassVar[str]  # how to get the data
+    fps: ClassVar[float]
+    default_part: ClassVar[str]
+    multi_label: ClassVar[tuple[str, ...]] = ()  # parts whose clips carry several labels
+    has_aus: ClassVar[bool] = True
+    provides: tuple[str, ...] = ("emotion-labels", "au-labels")
+
+    def __init__(self, root: Path | str, part: str = "") -> None:
+        self.root, self.part = Path(root).expanduser().resolve(), part or self.default_part
+        if self.part not in self.parts():
+            raise UnknownNameError(f"part of {self.name}", self.part, [], f"(its parts: {', '.join(self.parts())})")
+        if not self.root.is_dir():
+            raise DataError(f"{self.name}: {self.root} is no folder; give the folder in which {self.title} was extracted with --root")
+
+    @classmethod
+    def parts(cls) -> tuple[str, ...]:
+        """Label sets that can be asked for."""
+        return (*label_sets(cls.name), *((AUS,) if cls.has_aus else ()))
+
+    @abstractmethod
+    def read(self) -> Reading:
+        """Read sheet and folders. Raises `DataError` where the tree is not this data set's."""
+
+    @property
+    def task(self) -> Task:
+        """ "multi-label" for action units and for data sets annotated so."""
+        return "multi-label" if self.part == AUS or self.part in self.multi_label else "classes"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Classes of the part, in order."""
+        if self.part == AUS:
+            return tuple(f"AU{au}" for au in CROSS_AUS)
+        return tuple(dict.fromkeys(label_sets(self.name)[self.part].values()))
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What the tree holds, read once. Raises `DataError` where no clip is found."""
+        reading = self.read()
+        if not reading.recordings:
+            why = f" (first: {reading.dropped[0].what}: {reading.dropped[0].why})" if reading.dropped else ""
+            raise DataError(f"{self.name}: no clip of {reading.rows} annotations has its frames below {self.root}{why}; see `merzoo data verify {self.name}`")
+        return reading
+
+    @property
+    def sources(self) -> tuple[RecordedClips]:
+        """All clips of the tree, whatever the part."""
+        return (self._clips,)
+
+    @cached_property
+    def _clips(self) -> RecordedClips:
+        return RecordedClips(self.name, self.root, self.reading.release, self.reading.recordings)
+
+    def label_of(self, clip: Recording) -> str | None:
+        """The cell `emotion` of a clip in this part; None where the part leaves the clip out. A macro clip whose emotion is no class keeps its place without one."""
+        if self.part == AUS:
+            known = None if clip.aus is None else [int(au) for au in clip.aus.split("+") if au]
+            return None if known is None else "+".join(f"AU{au}" for au in CROSS_AUS if au in known)
+        mapping = label_sets(self.name)[self.part]
+        if clip.sample_id.partition(":")[2] in exclusions(self.name, self.part):
+            return None
+        if self.part in self.multi_label:
+            found = {mapping[emotion] for emotion in clip.emotion.split("+") if emotion in mapping}
+            return "+".join(label for label in self.labels if label in found) or None
+        return mapping.get(clip.emotion, "" if clip.kind == "macro" else None)
+
+    def table(self) -> pd.DataFrame:
+        """The clips of this part, with the columns of `merzoo.data.table.COLUMNS` and "fold"."""
+        import pandas as pd
+
+        rows = []
+        for clip in self.reading.recordings.values():
+            label = self.label_of(clip)
+            if label is None:
+                continue
+            rows.append(
+                {
+                    "sample_id": clip.sample_id, "dataset": self.name, "subject": clip.subject, "clip_id": clip.clip_id, "kind": clip.kind,
+                    "start": clip.start, "peak": clip.peak, "stop": clip.stop, "fps": self.reading.fps, "frames": len(clip.names),
+                    "emotion": label, "aus": clip.aus, "corrections": "; ".join(clip.notes), "fold": clip.fold,
+                }
+            )  # fmt: skip
+        if not rows:
+            raise DataError(f"{self.name}: part {self.part} has none of the {len(self.reading.recordings)} clips found; see `merzoo data verify {self.name}`")
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def manifest_hash(self) -> str:
+        """sha256 over the part's table and the source of its frames."""
+        text = f"{self.name} {self.part} {self._clips.source_hash}\n" + self.table().to_csv(index=False, lineterminator="\n")
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, −1 where it is gone by now."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,131 @@
+"""What a reader found in a tree: clips, and everything that was left out or mended, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from merzoo.data.readers.corrections import Applied
+from merzoo.data.readers.crops import Release
+from merzoo.data.readers.frames import FrameList, pick
+from merzoo.data.readers.parse import parse_aus, parse_int, peak_or_middle
+from merzoo.text import plain
+
+MARGIN = 8  # frames kept before the onset and after the offset, where they exist, for annotations read a little differently (our choice)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One annotated clip: its frames on disk and what the annotation says of it. start, peak and stop are positions among the frames."""
+
+    sample_id: str
+    subject: str  # "casme2:01"
+    clip_id: str
+    kind: str  # "micro" or "macro"
+    folder: Path
+    names: tuple[str, ...]  # files, in time
+    start: int
+    peak: int
+    stop: int
+    emotion: str  # in the words of `parse_emotion`; several joined by "+"
+    raw_emotion: str
+    aus: str | None  # "4+12"; None where nobody coded them
+    fold: str = ""  # of an official split
+    notes: tuple[str, ...] = ()  # what was mended
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An annotation or a folder that did not become a clip."""
+
+    where: str  # "CASME2-coding.xlsx row 12"
+    what: str  # "sub01/EP02_01f"
+    why: str
+
+
+@dataclass
+class Reading:
+    """Filled by a reader, clip by clip."""
+
+    dataset: str
+    fps: float
+    release: Release
+    sheets: list[Path] = field(default_factory=list)
+    rows: int = 0  # annotations met
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    dropped: list[Dropped] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)  # folders of frames without an annotation
+    missing: dict[str, int] = field(default_factory=dict)  # sample id -> frames absent between onset and offset
+    apexes: dict[str, str] = field(default_factory=dict)  # sample id -> why its apex is the middle frame
+    corrections: list[Applied] = field(default_factory=list)
+
+    def drop(self, where: str, what: str, why: str) -> None:
+        """Note what does not become a clip."""
+        self.dropped.append(Dropped(where, plain(what, 120), plain(why, 200)))
+
+    def add(
+        self,
+        where: str,
+        subject: str,
+        clip_id: str,
+        frames: FrameList | None,
+        interval: tuple[object, object, object],
+        *,
+        emotion: str,
+        raw_emotion: str = "",
+        aus: object = None,
+        kind: str = "micro",
+        fold: str = "",
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """One annotation.
+
+        where: sheet and row. subject: its padded id. clip_id: unique in the subject. frames: what is on disk (None: no folder). interval: onset, apex and
+        offset in frame numbers as they stand in the sheet; an apex that is missing or outside gives the middle frame. What cannot be a clip goes to `dropped`.
+        """
+        self.rows += 1
+        what = f"{subject}/{clip_id}"
+        sample_id = f"{self.dataset}:{what}"
+        fault = _fault(sample_id, self.recordings, frames, interval, kind)
+        onset, offset = parse_int(interval[0]), parse_int(interval[2])
+        if fault or frames is None or onset is None or offset is None:
+            self.drop(where, what, fault)
+            return
+        peak, reason = peak_or_middle(onset, interval[1], offset)
+        kept, absent = pick(frames, onset - MARGIN, offset + MARGIN)
+        numbers = frames.numbers[kept]
+        inside = [i for i, number in enumerate(numbers) if onset <= number <= offset]
+        if len(inside) < (2 if kind == "micro" else 1):
+            self.drop(where, what, f"{len(inside)} of its frames {onset} to {offset} are in {frames.folder.name}; extract them again")
+            return
+        start, stop = inside[0], inside[-1]
+        at = min(inside, key=lambda i: (abs(numbers[i] - peak), i))
+        absent = [number for number in absent if onset <= number <= offset]
+        if reason:
+            self.apexes[sample_id] = reason
+            notes = (*notes, f"apex: {reason}")
+        if absent:
+            self.missing[sample_id] = len(absent)
+            notes = (*notes, f"{len(absent)} frames missing")
+        found = parse_aus(aus)
+        units = None if found is None else "+".join(map(str, found.aus))
+        if found is not None and found.skipped:
+            notes = (*notes, f"AUs left out: {', '.join(found.skipped)}")
+        self.recordings[sample_id] = Recording(
+            sample_id, f"{self.dataset}:{subject}", clip_id, kind, frames.folder, frames.names[kept], start, at, stop,
+            emotion, raw_emotion or emotion, units, fold, notes,
+        )  # fmt: skip
+
+
+def _fault(sample_id: str, known: dict[str, Recording], frames: FrameList | None, interval: tuple[object, object, object], kind: str) -> str:
+    """Why an annotation cannot be a clip, or ""."""
+    onset, offset = parse_int(interval[0]), parse_int(interval[2])
+    if sample_id in known:
+        return "the same clip stands in an earlier row"
+    if frames is None or not frames.numbers:
+        return "no frames on disk"
+    if onset is None or offset is None:
+        return f"onset {interval[0]!r} and offset {interval[2]!r} are not both frame numbers"
+    if offset < onset or (offset == onset and kind == "micro"):
+        return f"offset {offset} is not after onset {onset}"
+    return ""
