@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from merzoo.data.store import ClipStore, open_store
-from merzoo.data.table import Dataset, checked
+from merzoo.data.table import Dataset, Task, checked, labels_of
 from merzoo.errors import DataError, LeakageError, UsageError
 from merzoo.interval import Interval
 from merzoo.making import make_view
@@ -53,18 +53,24 @@ class IntervalJitter:
 class ClipData:
     """A data set under one preprocessing: its table, its store, and views of its clips, each prepared once and kept for all folds."""
 
-    def __init__(
-        self, dataset: Dataset, preprocessing: Preprocessing, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
         self.dataset, self.preprocessing = dataset, preprocessing
         self.labels = tuple(dataset.labels)
-        self.table = checked(dataset.table(), self.labels)
-        self.store: ClipStore = open_store(dataset, self.table, preprocessing, jobs=jobs, progress=progress)
+        self.task = dataset.task
+        self.table = checked(dataset.table(), self.labels, self.task)
+        stores = [open_store(source, preprocessing, jobs=jobs, progress=progress) for source in dataset.sources]
+        self._ids = [str(sample) for sample in self.table["sample_id"]]
+        self._stores = [_store_of(sample, int(frames), stores, dataset.name) for sample, frames in zip(self._ids, self.table["frames"], strict=True)]
         self.drawn: set[int] = set()  # rows that somebody has looked at since this was last emptied
         self._kinds: dict[str, ViewKind] = {}
         self._prepared: dict[tuple[str, str, IntervalJitter | None, str], Tensor] = {}
         label_of = {label: i for i, label in enumerate(self.labels)}
         self.label_index = np.array([label_of.get(e, -1) for e in self.table["emotion"]], dtype=np.int64)
+        self.targets = _targets(self.table["emotion"].to_list(), self.labels, self.task)
+
+    def frames(self, row: int) -> np.ndarray:
+        """All frames of a row's clip, uint8 [T, size, size, 3], without a copy."""
+        return self._stores[row].clip(self._ids[row])
 
     def rows(self, kind: str) -> np.ndarray:
         """Row numbers of the micro or macro clips."""
@@ -104,12 +110,32 @@ class ClipData:
         return self._prepared[key]
 
     def _readings(self, how: ViewKind, row: int, jitter: IntervalJitter | None) -> np.ndarray:
-        interval, frames = self.interval(row), self.store.clip(row)
+        interval, frames = self.interval(row), self.frames(row)
         if jitter is None:
             return how.prepare(frames, interval)[None]
         # Seeded by the sample, so that a clip's readings do not depend on which clips stand beside it.
-        rng = np.random.default_rng(list(str(self.table["sample_id"].to_numpy()[row]).encode()))
+        rng = np.random.default_rng(list(self._ids[row].encode()))
         return np.stack([how.prepare(frames, reading) for reading in jitter.readings(interval, len(frames), rng)])
+
+
+def _store_of(sample: str, frames: int, stores: Sequence[ClipStore], name: str) -> ClipStore:
+    """The one store that has this clip. Raises `DataError` where none or two have it, or its frames are not as many as the table says."""
+    having = [store for store in stores if sample in store]
+    if len(having) != 1:
+        raise DataError(f"data set {name}: clip '{sample}' of its table is in {len(having)} of its {len(stores)} sources, not in one; mend the data set")
+    if having[0].frames(sample) != frames:
+        raise DataError(f"data set {name}: clip '{sample}' has {frames} frames in its table and {having[0].frames(sample)} in its source; mend the data set")
+    return having[0]
+
+
+def _targets(emotions: Sequence[object], labels: tuple[str, ...], task: Task) -> np.ndarray:
+    """float32 [rows, C]: 1 where a row has a label, else 0; a row that nobody labelled is NaN throughout."""
+    rows = np.full((len(emotions), len(labels)), np.nan, np.float32)
+    for row, emotion in zip(rows, emotions, strict=True):
+        mine = labels_of(emotion) if isinstance(emotion, str) else ("",)
+        if set(mine) <= set(labels) and (mine or task == "multi-label"):
+            row[:] = [label in mine for label in labels]
+    return rows
 
 
 def _view_key(view: View) -> str:
@@ -155,6 +181,11 @@ class Clips:
         """Class index of each clip, int64; −1 where it has no label."""
         return self.data.label_index[self.rows]
 
+    @property
+    def targets(self) -> np.ndarray:
+        """float32 [clips, C]: 1 where a clip has a label, else 0; NaN where nobody labelled it. One label a clip in a data set of classes."""
+        return self.data.targets[self.rows]
+
     def check(self, test_subjects: Iterable[str], where: str) -> None:
         """Raise `LeakageError` if a test subject is among these clips."""
         met = self.subjects & frozenset(test_subjects)
@@ -178,7 +209,7 @@ class Clips:
         """All frames of the clip at position `at`, uint8 [T, size, size, 3], without a copy."""
         row = int(self.rows[at])
         self.data.drawn.add(row)
-        return self.data.store.clip(row)
+        return self.data.frames(row)
 
     def interval(self, at: int) -> Interval:
         """Annotated interval of the clip at position `at`."""

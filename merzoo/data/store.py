@@ -1,33 +1,29 @@
-"""The clip store: every clip decoded and aligned once, in one memory-mapped file of uint8 frames."""
+"""The clip store: every clip of a source decoded and aligned once, in memory-mapped chunks of uint8 frames."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from merzoo.data.table import Dataset
+from merzoo.data.table import ClipSource
 from merzoo.errors import DataError
 from merzoo.specs import Preprocessing
 
-if TYPE_CHECKING:
-    import pandas as pd
+LAYOUT = 2  # raised when the files below change their meaning
+CHUNK_BYTES = 16 * 2**20  # what is written, hashed and resumed as one; part of the key, since it decides where a clip lies
+MAPS = 128  # chunks that a store holds open at once: each takes a file descriptor, of which a process has about a thousand
+INDEX = "store.json"
 
-LAYOUT = 1  # raised when the files below change their meaning
-DAY = 86400.0  # s
+Progress = Callable[[int, int], None]  # clips (or chunks) done, of how many
 
 
 def cache_folder() -> Path:
@@ -36,146 +32,160 @@ def cache_folder() -> Path:
     return Path(base).expanduser()
 
 
-def store_key(dataset: Dataset, preprocessing: Preprocessing) -> str:
-    """sha256 over all that decides the frames: the data set's manifest, the preprocessing and the layout."""
-    facts = {"manifest": dataset.manifest_hash, "preprocessing": asdict(preprocessing), "layout": LAYOUT}
+def store_key(source: ClipSource, preprocessing: Preprocessing) -> str:
+    """sha256 over all that decides the frames and where they lie: the source, the preprocessing and the layout."""
+    facts = {"source": source.source_hash, "preprocessing": asdict(preprocessing), "layout": LAYOUT, "chunk": CHUNK_BYTES}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class ClipStore:
-    """Frames of all clips of a table, memory-mapped: `clip(i)` is uint8 [T, size, size, 3] of row i, without a copy."""
+class Chunk:
+    """Consecutive clips in one file: (sample id, frames) of each."""
 
-    key: str
-    frames: np.ndarray  # [ΣT, size, size, 3]
-    offsets: np.ndarray  # [clips + 1]
-
-    def clip(self, row: int) -> np.ndarray:
-        """Frames of row `row` of the table."""
-        return self.frames[self.offsets[row] : self.offsets[row + 1]]
+    number: int
+    clips: tuple[tuple[str, int], ...]
 
     @property
-    def size(self) -> int:
-        """Side of a frame in pixels."""
-        return self.frames.shape[1]
+    def frames(self) -> int:
+        """How many in all."""
+        return sum(frames for _, frames in self.clips)
+
+    def file(self, sha256: str) -> str:
+        """Its name, which holds its hash, so that one found after a crash can be told from one half written."""
+        return f"{self.number:05d}-{sha256}.u8"
 
 
-def open_store(
-    dataset: Dataset,
-    table: pd.DataFrame,
-    preprocessing: Preprocessing,
-    *,
-    jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> ClipStore:
-    """Open the store of a data set, building it first where there is none.
+def plan(source: ClipSource, size: int) -> list[Chunk]:
+    """The chunks of a source: as many clips as fit into `CHUNK_BYTES`, at least one. Raises `DataError` for a source without clips or a clip without frames."""
+    lengths = source.lengths()
+    empty = next((sample for sample, frames in lengths.items() if frames < 1), None)
+    if not lengths or empty is not None:
+        raise DataError(f"{source.name}: {f'clip {empty} has no frame' if empty else 'there is no clip'}; complete the data")
+    groups: list[list[tuple[str, int]]] = []
+    room = 0
+    for sample, frames in lengths.items():
+        room -= frames * size * size * 3
+        if not groups or room < 0:
+            groups.append([])
+            room = CHUNK_BYTES - frames * size * size * 3
+        groups[-1].append((sample, int(frames)))
+    return [Chunk(number, tuple(clips)) for number, clips in enumerate(groups)]
 
-    A store is built beside its place and moved there whole, so one that can be opened is complete; two builders do not disturb each other.
-    jobs: processes (more than one needs an importable main module, as multiprocessing does). progress(done, total) is told of clips.
-    Raises `DataError` where the folder cannot be written, or what lies there is no whole store.
+
+def index(chunks: list[Chunk]) -> dict[str, list[int]]:
+    """sample id -> [chunk, first frame in it, frames]."""
+    out = {}
+    for chunk in chunks:
+        first = 0
+        for sample, frames in chunk.clips:
+            out[sample] = [chunk.number, first, frames]
+            first += frames
+    return out
+
+
+class ClipStore:
+    """Frames of all clips of a source, memory-mapped: `clip(sample_id)` is uint8 [T, size, size, 3], read-only, without a copy.
+
+    hashes: sha256 of each chunk, as it was when it was written.
     """
-    key = store_key(dataset, preprocessing)
-    folder = cache_folder() / "stores" / key[:24]
-    offsets = np.concatenate([[0], np.cumsum(table["frames"].to_numpy(dtype=np.int64))])
-    shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, 3)
-    if not _there(folder):
-        _build(folder, key, dataset, table, offsets, preprocessing, jobs, progress)
-    try:
-        facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        if facts != {"key": key, "shape": list(shape)} or (folder / "frames.u8").stat().st_size != int(np.prod(shape)):
-            raise ValueError("not what was asked for")
-        frames = np.memmap(folder / "frames.u8", np.uint8, "r", shape=shape)
-    except (OSError, ValueError) as error:
-        raise DataError(f"clip store {folder} is damaged; delete that folder and it is built anew") from error
-    return ClipStore(key, frames, offsets)
 
+    def __init__(self, folder: Path, key: str, size: int, chunks: list[Chunk], hashes: list[str]) -> None:
+        self.folder, self.key, self.size, self.chunks, self.hashes = folder, key, size, chunks, hashes
+        self._index = index(chunks)
+        self._map = lru_cache(MAPS)(self._open)
 
-def _build(
-    folder: Path,
-    key: str,
-    dataset: Dataset,
-    table: pd.DataFrame,
-    offsets: np.ndarray,
-    preprocessing: Preprocessing,
-    jobs: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    shape = (int(offsets[-1]), preprocessing.size, preprocessing.size, 3)
-    scratch = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    _sweep(folder)
-    try:
-        scratch.mkdir(parents=True)
-    except OSError as error:
-        raise DataError(f"clip store {folder.parent} cannot be written ({error.strerror}); set MERZOO_CACHE to a folder that can") from error
-    try:
-        file = scratch / "frames.u8"
-        with file.open("wb") as empty:
-            empty.truncate(int(np.prod(shape)))
-        # Clips of one subject go to one process: a data set may hold on to what is costly about a subject.
-        chunks = [rows.to_list() for _, rows in table.reset_index().groupby("subject", sort=False)["index"]]
-        ids = table["sample_id"].to_list()
-        work: list[Work] = [(dataset, [(ids[r], int(offsets[r]), int(offsets[r + 1])) for r in rows], preprocessing, file, shape) for rows in chunks]
-        done = 0
-        with _pool(min(jobs, len(work))) as run:
-            for count in run(work):
-                done += count
-                if progress:
-                    progress(done, len(table))
-        (scratch / "store.json").write_text(json.dumps({"key": key, "shape": list(shape)}), encoding="utf-8")
+    def __contains__(self, sample_id: str) -> bool:
+        return sample_id in self._index
+
+    def frames(self, sample_id: str) -> int:
+        """How many frames a clip has. Raises `DataError` for a clip that is not here."""
+        return self._place(sample_id)[2]
+
+    def clip(self, sample_id: str) -> np.ndarray:
+        """Frames of one clip. Raises `DataError` for a clip that is not here, or a chunk that has gone since."""
+        number, first, frames = self._place(sample_id)
+        return self._map(number)[first : first + frames]
+
+    def path(self, number: int) -> Path:
+        """The file of a chunk."""
+        return self.folder / self.chunks[number].file(self.hashes[number])
+
+    def _place(self, sample_id: str) -> list[int]:
         try:
-            scratch.replace(folder)
-        except OSError:
-            if not _there(folder):  # else another builder was first, with the same content
-                raise
-    except OSError as error:
-        raise DataError(f"clip store {folder} cannot be written ({error.strerror}); free space, or set MERZOO_CACHE") from error
-    except BrokenProcessPool as error:
-        raise DataError(f"clip store {folder}: one of {jobs} processes ended early; use fewer jobs (in a script below `if __name__ == '__main__':`)") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            return self._index[sample_id]
+        except KeyError:
+            raise DataError(f"clip store {self.folder} has no clip '{sample_id}'; ask for one of its source") from None
+
+    def _open(self, number: int) -> np.ndarray:
+        try:
+            return np.asarray(np.memmap(self.path(number), np.uint8, "r", shape=(self.chunks[number].frames, self.size, self.size, 3)))
+        except (OSError, ValueError) as error:
+            raise _damaged(self.folder, self.path(number).name) from error
 
 
-def _there(folder: Path) -> bool:
-    with contextlib.suppress(OSError):  # a folder that may not even be looked into: making it fails with the reason
-        return folder.exists()
-    return False
+def open_store(source: ClipSource, preprocessing: Preprocessing, *, jobs: int = 1, progress: Progress | None = None) -> ClipStore:
+    """Open the store of a source, preparing it first where there is none, or going on where an earlier attempt stopped.
 
+    A store gets its place and its index only when every chunk is on the disk, so one that opens is complete. Sizes of files are checked, hashes by `verify`.
+    jobs: processes (more than one needs an importable main module, as multiprocessing does). progress(done, total) is told of clips.
+    Raises `DataError` where the folder cannot be written, clips cannot be decoded (`merzoo.data.prepare.BadClips`), or what lies there is no whole store.
+    """
+    key = store_key(source, preprocessing)
+    folder = cache_folder() / "stores" / key[:24]
+    chunks = plan(source, preprocessing.size)
+    if not there(folder):
+        from merzoo.data.prepare import prepare
 
-def _sweep(folder: Path) -> None:
-    """Remove what builders of this store left that were killed: scratch folders that nobody has written to for a day."""
-    for old in folder.parent.glob(f".{folder.name}-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - (old / "frames.u8").stat().st_mtime > DAY:
-                shutil.rmtree(old, ignore_errors=True)
-
-
-# data set, (sample, first frame, end) of each clip, how they are cropped, file, its shape
-Work = tuple[Dataset, list[tuple[str, int, int]], Preprocessing, Path, tuple[int, ...]]
-
-
-@contextlib.contextmanager
-def _pool(jobs: int) -> Iterator[Callable[[list[Work]], Iterable[int]]]:
-    """A function that maps `_write` over work, in this process or in several."""
-    if jobs <= 1:
-        yield lambda work: map(_write, work)
-        return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+        prepare(source, preprocessing, folder, key, chunks, jobs, progress)
     try:
-        yield lambda work: (future.result() for future in as_completed([pool.submit(_write, item) for item in work]))
-    finally:
-        pool.shutdown(cancel_futures=True)
+        facts = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if (facts["key"], facts["clips"]) != (key, index(chunks)):
+            raise ValueError("of other clips")
+        hashes = [_hash(sha) for sha in facts["chunks"]]
+        sizes = {entry.name: entry.stat().st_size for entry in os.scandir(folder)}
+        wanted = {chunk.file(sha): chunk.frames * preprocessing.size**2 * 3 for chunk, sha in zip(chunks, hashes, strict=True)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(folder, INDEX) from error
+    wrong = next((name for name, size in wanted.items() if sizes.get(name) != size), None)
+    if wrong:
+        raise _damaged(folder, wrong)
+    return ClipStore(folder, key, preprocessing.size, chunks, hashes)
 
 
-def _write(item: Work) -> int:
-    dataset, clips, preprocessing, path, shape = item
-    with path.open("r+b") as file:  # written, not mapped: a full disk is an error here and would be the end of the process there
-        for sample_id, first, last in clips:
-            try:
-                frames = dataset.crops(sample_id, preprocessing)
-            except OSError as error:  # not to be taken for a fault of the cache
-                raise DataError(f"{sample_id}: its frames cannot be read ({error}); restore them") from error
-            if frames.shape != (last - first, *shape[1:]) or frames.dtype != np.uint8:
-                raise DataError(f"{sample_id}: {frames.dtype} frames {frames.shape} do not fit the table's {last - first} of {shape[1]} px")
-            file.seek(first * int(np.prod(shape[1:])))
-            file.write(np.ascontiguousarray(frames).data)
-    return len(clips)
+def verify(store: ClipStore, progress: Progress | None = None) -> None:
+    """Read every chunk and compare its hash with that from when it was written. Raises `DataError` for one that differs. progress is told of chunks."""
+    for done, chunk in enumerate(store.chunks, start=1):
+        path = store.path(chunk.number)
+        try:
+            with path.open("rb") as file:
+                sha = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise _damaged(store.folder, path.name) from error
+        if sha != store.hashes[chunk.number]:
+            raise _damaged(store.folder, path.name)
+        if progress:
+            progress(done, len(store.chunks))
+
+
+def facts_of(key: str, source: ClipSource, preprocessing: Preprocessing, chunks: list[Chunk], hashes: Mapping[int, str]) -> dict[str, Any]:
+    """What `store.json` holds. The source and the preprocessing are there for who looks into the folder; the key stands for both."""
+    told = {"source": source.name, "source_hash": source.source_hash, "preprocessing": asdict(preprocessing)}
+    return {"key": key, **told, "chunks": [hashes[chunk.number] for chunk in chunks], "clips": index(chunks)}
+
+
+def there(folder: Path) -> bool:
+    """Whether something lies in a store's place."""
+    try:
+        return folder.exists()
+    except OSError:  # a folder that may not even be looked into: making it fails with the reason
+        return False
+
+
+def _hash(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):  # it becomes part of a file's name
+        raise ValueError("no sha256")
+    return value
+
+
+def _damaged(folder: Path, what: str) -> DataError:
+    return DataError(f"clip store {folder} is damaged ({what}); delete that folder and it is built anew")

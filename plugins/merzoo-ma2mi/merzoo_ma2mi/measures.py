@@ -87,7 +87,7 @@ def _squares(x: Tensor) -> np.ndarray:
 @torch.inference_mode()
 def copy_and_error(recognizer: Recognizer, batches: PairBatches, pairs: Sequence[Pair], dataset: SyntheticFaces, **ablation: bool) -> tuple[float, float]:
     """Mean error of the copy and of the rebuilt latent on the same pairs, rendered anew with causes of change taken away (`SyntheticFaces.ablated`)."""
-    task, size = future_frame(recognizer), batches.source.data.store.size
+    task, size = future_frame(recognizer), batches.source.data.preprocessing.size
     ids = batches.source.sample_ids
     frames = [dataset.ablated(ids[at], size=size, only=[pair.start, pair.peak], **ablation) for at, pair in pairs]
     batch = _of_frames(batches, frames)

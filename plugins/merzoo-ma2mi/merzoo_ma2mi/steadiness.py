@@ -64,5 +64,5 @@ def tracks(data: ClipData, rows: Sequence[int]) -> list[Track]:
     known = _known.setdefault(data, {})
     for row in rows:
         if row not in known:
-            known[row] = track(data.store.clip(row))
+            known[row] = track(data.frames(row))
     return [known[row] for row in rows]

@@ -124,7 +124,7 @@ def test_no_pair_in_which_the_face_jumps():
 
 def test_synthetic_faces_are_steady(tiny):
     for row in tiny.rows("macro"):
-        assert len(track(tiny.store.clip(row)).pairs(1)) == len(tiny.store.clip(row)) - 1
+        assert len(track(tiny.frames(row)).pairs(1)) == len(tiny.frames(row)) - 1
 
 
 def test_no_usable_pair_is_one_line(tiny):
