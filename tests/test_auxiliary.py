@@ -14,8 +14,8 @@ from merzoo.builtin.supervised import Supervised
 from merzoo.data.clips import ClipData, Clips
 from merzoo.errors import RunError, UsageError
 from merzoo.evaluation.folds import predict_clips
-from merzoo.evaluation.protocols import loso
 from merzoo.evaluation.records import check_fold
+from merzoo.evaluation.splits import loso
 from merzoo.interfaces import AuxiliaryTask, Batch, Features
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.batches import LabelledBatches
@@ -84,10 +84,11 @@ def test_predictions_of_a_task_are_stored_per_sample_and_checked(tiny: ClipData)
     rows = predict_clips(recognizer, tested, Machine("cpu", "fp32", 1))
     assert all(len(row["auxiliary"]["units"]["aus"]) == len(UNITS) and all(0 < p < 1 for p in row["auxiliary"]["units"]["aus"]) for row in rows)
     record = {"schema": 1, "seed": 0, "fold_id": fold.fold_id, "test_subjects": list(fold.test_subjects), "stages": [], "state_sha256": "0" * 64}
-    check_fold({**record, "predictions": rows}, 0, fold, tiny.labels, fold.test_subjects, Path("fold.json"))
+    asked = (0, fold, tiny.labels, "classes", fold.test_subjects, Path("fold.json"))
+    check_fold({**record, "predictions": rows}, *asked)
     for wrong in ([], {"units": [1.0]}, {"units": {"aus": 0.5}}, {"units": {"aus": [None]}}, {"units": {"aus": [float("inf")]}}):
         with pytest.raises(RunError, match="auxiliary of"):
-            check_fold({**record, "predictions": [{**rows[0], "auxiliary": wrong}, *rows[1:]]}, 0, fold, tiny.labels, fold.test_subjects, Path("fold.json"))
+            check_fold({**record, "predictions": [{**rows[0], "auxiliary": wrong}, *rows[1:]]}, *asked)
 
 
 def test_without_a_task_that_predicts_nothing_is_added(tiny: ClipData) -> None:

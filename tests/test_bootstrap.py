@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def simulated(skill: float, seeds: int = 1, subjects: int = 20, samples: int = 6
     rng = np.random.default_rng(draw)
     guess = np.where(rng.random(n * seeds) < skill, truth, rng.integers(0, 3, n * seeds))
     ids, subject = (np.tile(np.array([f"{name}{i // div}" for i in range(n)]), seeds) for name, div in (("c", 1), ("s", samples)))
-    return Predictions(CLASSES, ids, subject, truth, np.eye(3)[guess], np.repeat(np.arange(seeds), n))
+    return Predictions(CLASSES, ids, subject, truth, np.eye(3)[guess], np.repeat(np.arange(seeds), n), np.zeros(n * seeds, int))
 
 
 def plain_resample(run: Predictions, resamples: int) -> np.ndarray:
@@ -33,9 +35,9 @@ def test_the_interval_is_that_of_a_plain_loop_over_subjects() -> None:
     run = simulated(0.6)
     made = bootstrap(run, 4000)
     low, high = plain_resample(run, 800)
-    assert made.uf1.value == scores(run.label, run.predicted, [0, 1, 2]).uf1
-    assert made.uf1.low == pytest.approx(low, abs=0.02)
-    assert made.uf1.high == pytest.approx(high, abs=0.02)
+    assert made.scores["uf1"].value == scores(run.label, run.predicted, [0, 1, 2]).uf1
+    assert made.scores["uf1"].low == pytest.approx(low, abs=0.02)
+    assert made.scores["uf1"].high == pytest.approx(high, abs=0.02)
     assert made.unit == "subject"
 
 
@@ -44,7 +46,7 @@ def test_the_headline_of_several_seeds_is_the_mean_of_the_pooled_scores() -> Non
     each = [scores(run.label[run.seed == k], run.predicted[run.seed == k], [0, 1, 2]) for k in range(3)]
     made = bootstrap(run, 500)
     for name in ("uf1", "uar", "accuracy"):
-        assert getattr(made, name).value == pytest.approx(np.mean([getattr(s, name) for s in each]), abs=1e-12)
+        assert made.scores[name].value == pytest.approx(np.mean([getattr(s, name) for s in each]), abs=1e-12)
 
 
 def test_subjects_are_the_unit_not_samples() -> None:
@@ -54,7 +56,7 @@ def test_subjects_are_the_unit_not_samples() -> None:
     clustered = np.where(together, run.label, (run.label + 1) % 3)
     width = {}
     for name, guess in (("clustered", clustered), ("spread", np.random.default_rng(2).permutation(clustered))):
-        acc = bootstrap(Predictions(CLASSES, run.sample_id, run.subject, run.label, np.eye(3)[guess], run.seed), 1000).accuracy
+        acc = bootstrap(replace(run, probabilities=np.eye(3)[guess]), 1000).scores["accuracy"]
         width[name] = acc.high - acc.low
     assert width["clustered"] > 2 * width["spread"]
 
@@ -62,71 +64,68 @@ def test_subjects_are_the_unit_not_samples() -> None:
 def test_row_order_does_not_matter_and_the_draw_is_seeded() -> None:
     run = simulated(0.5, seeds=2)
     mixed = np.random.default_rng(0).permutation(len(run))
-    shuffled = Predictions(CLASSES, *(a[mixed] for a in (run.sample_id, run.subject, run.label, run.probabilities, run.seed)))
-    assert bootstrap(run, 300) == bootstrap(shuffled, 300)
-    assert bootstrap(run, 300).uf1.low != bootstrap(run, 300, seed=1).uf1.low
+    assert bootstrap(run, 300) == bootstrap(run.where(mixed), 300)
+    assert bootstrap(run, 300).scores["uf1"].low != bootstrap(run, 300, seed=1).scores["uf1"].low
 
 
 def test_many_subjects_are_drawn_in_chunks_without_loss() -> None:
     made = bootstrap(simulated(0.5, subjects=900, samples=1), 5000)
     assert made.resamples == 5000
-    assert 0 < made.accuracy.low < made.accuracy.value < made.accuracy.high < 1
+    assert 0 < made.scores["accuracy"].low < made.scores["accuracy"].value < made.scores["accuracy"].high < 1
 
 
 def test_resamples_that_lack_a_class_are_counted() -> None:
     label = np.array([0] * 9 + [1])  # one subject of ten holds the only sample of class 1
-    run = Predictions(("a", "b"), np.array([f"c{i}" for i in range(10)]), np.array([f"s{i}" for i in range(10)]), label, np.eye(2)[label], np.zeros(10, int))
+    ids, subjects = (np.array([f"{name}{i}" for i in range(10)]) for name in "cs")
+    run = Predictions(("a", "b"), ids, subjects, label, np.eye(2)[label], np.zeros(10, int), np.zeros(10, int))
     assert bootstrap(run, 10_000).lacking_a_class / 10_000 == pytest.approx(0.9**10, abs=0.02)
 
 
 def test_the_interval_covers_the_truth() -> None:
     """Predictions right with probability 0.6 + 0.4 / 3 whatever the class: that is the accuracy an endless run would have."""
-    covered = [e.low <= 0.6 + 0.4 / 3 <= e.high for e in (bootstrap(simulated(0.6, subjects=40, draw=d), 400).accuracy for d in range(200))]
+    covered = [e.low <= 0.6 + 0.4 / 3 <= e.high for e in (bootstrap(simulated(0.6, subjects=40, draw=d), 400).scores["accuracy"] for d in range(200))]
     assert 0.88 <= np.mean(covered) <= 0.99
 
 
 def test_paired_difference_draws_the_same_subjects_for_both() -> None:
     better, worse = simulated(0.7, draw=1), simulated(0.3, draw=2)
     made = paired_difference(better, worse, 2000)
-    assert made.uf1.value == bootstrap(better, 10).uf1.value - bootstrap(worse, 10).uf1.value
-    assert made.uf1.low > 0
-    assert made.uf1.excludes_zero
-    assert made.uf1.p_bootstrap < 0.01
-    same = paired_difference(better, better, 200).uf1
+    assert made.scores["uf1"].value == bootstrap(better, 10).scores["uf1"].value - bootstrap(worse, 10).scores["uf1"].value
+    assert made.scores["uf1"].low > 0
+    assert made.scores["uf1"].excludes_zero
+    assert made.scores["uf1"].p_bootstrap < 0.01
+    same = paired_difference(better, better, 200).scores["uf1"]
     assert (same.value, same.low, same.high, same.p_bootstrap, same.excludes_zero) == (0, 0, 0, 1, False)
     # Errors on the same samples cancel: pairing is sharper than two intervals of their own.
     flipped = better.probabilities.copy()
     flipped[::60] = np.roll(flipped[::60], 1, axis=1)
-    near = Predictions(CLASSES, better.sample_id, better.subject, better.label, flipped, better.seed)
-    close, alone = paired_difference(better, near, 1000).accuracy, bootstrap(better, 1000).accuracy
+    near = replace(better, probabilities=flipped)
+    close, alone = paired_difference(better, near, 1000).scores["accuracy"], bootstrap(better, 1000).scores["accuracy"]
     assert close.high - close.low < (alone.high - alone.low) / 2
 
 
 def test_paired_difference_of_runs_with_other_numbers_of_seeds() -> None:
     made = paired_difference(simulated(0.7, seeds=3, draw=1), simulated(0.3, seeds=1, draw=2), 500)
-    assert made.accuracy.low > 0
+    assert made.scores["accuracy"].low > 0
 
 
 def test_paired_difference_says_what_differs() -> None:
     run = simulated(0.5)
 
-    def changed(**fields: object) -> Predictions:
-        return Predictions(**{**{name: getattr(run, name) for name in run.__dataclass_fields__}, **fields})
-
     other_id, other_label = run.sample_id.copy(), run.label.copy()
     other_id[0], other_label[4] = "zz", (other_label[4] + 1) % 3
     for odd, word in (
-        (changed(sample_id=other_id), "only in the first run, e.g. c0"),
-        (changed(label=other_label), "another label in each run, e.g. c4"),
-        (changed(subject=np.roll(run.subject, 1)), "another subject"),
-        (changed(classes=("x", "y", "z")), "class lists"),
+        (replace(run, sample_id=other_id), "only in the first run, e.g. c0"),
+        (replace(run, label=other_label), "another label in each run, e.g. c4"),
+        (replace(run, subject=np.roll(run.subject, 1)), "another subject"),
+        (replace(run, classes=("x", "y", "z")), "class lists"),
     ):
         with pytest.raises(DataError, match=word):
             paired_difference(run, odd, 10)
 
 
 def test_nothing_to_resample_is_refused() -> None:
-    empty = Predictions(CLASSES, np.array([], str), np.array([], str), np.array([], int), np.zeros((0, 3)), np.array([], int))
+    empty = simulated(0.5).where(np.zeros(120, bool))
     with pytest.raises(DataError, match="no predictions"):
         bootstrap(empty)
     with pytest.raises(DataError, match="resamples"):
@@ -139,7 +138,7 @@ def test_the_interval_of_several_seeds_covers_the_truth_where_seeds_move_whole_r
     for draw in range(150):
         runs = [simulated(float(np.clip(0.6 + rng.normal(0, 0.08), 0, 1)), subjects=40, draw=1000 + 3 * draw + k) for k in range(3)]
         fields = [np.concatenate([getattr(run, name) for run in runs]) for name in ("sample_id", "subject", "label", "probabilities")]
-        pooled = Predictions(CLASSES, *fields, np.repeat(np.arange(3), len(runs[0])))
-        accuracy = bootstrap(pooled, 400).accuracy
+        pooled = Predictions(CLASSES, *fields, np.repeat(np.arange(3), len(runs[0])), np.zeros(3 * len(runs[0]), int))
+        accuracy = bootstrap(pooled, 400).scores["accuracy"]
         covered.append(accuracy.low <= 0.6 + 0.4 / 3 <= accuracy.high)
     assert 0.85 <= np.mean(covered) <= 1

@@ -235,6 +235,16 @@ ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "infinite loss": (lambda r: r["stages"][0].update(loss=1e400), "JSON|loss"),
     "hash": (lambda r: r.update(state_sha256="zz" * 32), "state_sha256"),
     "oracle": (lambda r: r.update(oracle=[1]), "oracle"),
+    "oracle of no epoch": (lambda r: r.update(oracle={"stage": "supervised", "epochs": []}), "oracle.epochs"),
+    "oracle of another length": (lambda r: r.update(oracle={"stage": "supervised", "epochs": [[0, 1, 2, 0], [0]]}), "lists of 4 positions"),
+    "oracle of no class": (lambda r: r.update(oracle={"stage": "supervised", "epochs": [[0, 1, 3, 0]]}), "positions below 3"),
+    "oracle of truth values": (lambda r: r.update(oracle={"stage": "supervised", "epochs": [[0, 1, True, 0]]}), "positions below 3"),
+    "oracle of no stage": (lambda r: r.update(oracle={"epochs": [[0, 1, 2, 0]]}), "oracle.stage"),
+    "checks no object": (lambda r: r.update(checks=[True]), "checks"),
+    "check of a text": (lambda r: r.update(checks={"state_unchanged": "yes"}), "checks.state_unchanged"),
+    "perturbed of another length": (lambda r: r.update(perturbed={"noise": [[1, 0, 0]]}), "4 lists of probabilities"),
+    "perturbed sum": (lambda r: r.update(perturbed={"noise": [[1, 1, 0]] * 4}), "perturbed.noise"),
+    "unprintable condition": (lambda r: r.update(perturbed={"\x1b": [[1, 0, 0]] * 4}), "perturbed"),
 }
 
 
@@ -326,6 +336,9 @@ def test_a_label_that_depends_on_the_seed_is_refused(tmp_path: Path) -> None:
     ("change", "word"),
     [
         ({"kind": "dream"}, "kind"),
+        ({"task": "regression"}, "task"),
+        ({"task": None}, "task"),
+        ({"task": "multi-label", "labels": ["AU1", "AU1+AU2"]}, "labels"),
         ({"model": 3}, "model"),
         ({"model": "x" * 301}, "model"),
         ({"labels": ["a", "a"]}, "labels"),

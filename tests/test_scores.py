@@ -77,14 +77,14 @@ def test_bad_labels_are_refused_in_one_line(truth: list, guess: list, classes: l
 
 def test_predictions_refuse_what_cannot_be_scored() -> None:
     def make(label: int = 0, share: float = 1.0) -> Predictions:
-        return Predictions(("a", "b"), np.array(["c"]), np.array(["s"]), np.array([label]), np.array([[share, 0.0]]), np.array([0]))
+        return Predictions(("a", "b"), np.array(["c"]), np.array(["s"]), np.array([label]), np.array([[share, 0.0]]), np.array([0]), np.array([0]))
 
     assert make().predicted.tolist() == [0]
     for change in ({"label": 2}, {"label": -1}, {"share": np.nan}, {"share": -0.5}):
         with pytest.raises(DataError):
             make(**change)
     with pytest.raises(DataError, match="shape"):
-        Predictions(("a", "b"), np.array(["c"]), np.array(["s"]), np.array([0]), np.array([[1.0, 0.0, 0.0]]), np.array([0]))
+        Predictions(("a", "b"), np.array(["c"]), np.array(["s"]), np.array([0]), np.array([[1.0, 0.0, 0.0]]), np.array([0]), np.array([0]))
 
 
 def test_scoring_imports_neither_torch_nor_sklearn_nor_pandas() -> None:

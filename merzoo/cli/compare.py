@@ -8,11 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from merzoo.cli.output import print_json, print_lines, print_table
-from merzoo.evaluation.compare import compare
+from merzoo.evaluation.compare import TITLES, compare
 from merzoo.evaluation.runs import RunFolder
-from merzoo.evaluation.scores import METRICS
-
-TITLES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 
 
 def command(
@@ -28,7 +25,7 @@ def command(
     for side in "ab":
         one = made[side]
         print_lines([f"{side.upper()}  {one['model']} ({one['preset']}, seeds {', '.join(map(str, one['seeds']))})  {one['run']}"])
-    print_table(("", "A", "B", "A - B", "bootstrap p"), [_row(made, name) for name in METRICS])
+    print_table(("", "A", "B", "A - B", "bootstrap p"), [_row(made, name) for name in made["difference"]])
     boot = made["bootstrap"]
     lacking = f", {boot['lacking_a_class']} of them lack a class" if boot["lacking_a_class"] else ""
     print_lines([made["verdict"], f"95 % intervals by bootstrap over subjects, the same drawn for both, {boot['resamples']:,} resamples{lacking}"])

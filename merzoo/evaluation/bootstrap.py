@@ -8,14 +8,14 @@ draws; keeping all seeds fell to 78 % where seeds moved whole runs, and (subject
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from merzoo.errors import DataError
-from merzoo.evaluation.scores import METRICS, Predictions, metrics
+from merzoo.evaluation.pool import Predictions
 
 RESAMPLES = 10_000
 LEVEL = 95  # percent
@@ -45,11 +45,9 @@ class Difference(Estimate):
 
 @dataclass(frozen=True)
 class Intervals:
-    """uf1, uar, accuracy with intervals; lacking_a_class: resamples in which some class has no sample and counted 0."""
+    """scores: metric -> value with interval; lacking_a_class: resamples in which some class has no sample and counted 0."""
 
-    uf1: Estimate
-    uar: Estimate
-    accuracy: Estimate
+    scores: Mapping[str, Estimate]
     resamples: int
     lacking_a_class: int
     unit: str = "subject"
@@ -57,78 +55,92 @@ class Intervals:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Differences of two runs on the same samples, the same subjects drawn for both."""
+    """scores: metric -> difference of two runs on the same samples, the same subjects drawn for both."""
 
-    uf1: Difference
-    uar: Difference
-    accuracy: Difference
+    scores: Mapping[str, Difference]
     resamples: int
     lacking_a_class: int
     unit: str = "subject"
 
 
-def bootstrap(run: Predictions, resamples: int = RESAMPLES, seed: int = 0) -> Intervals:
-    """95 % percentile intervals of the headline scores (mean over seeds of the pooled score), by resampling subjects (and seeds: see the module).
+@dataclass(frozen=True)
+class _Table:
+    """What a run adds up to: tallies [S, R, …] of each subject (sorted by name) in each replicate, which is a (seed, draw) that was run."""
 
-    Works on one confusion matrix a (subject, seed) and multinomial counts, so its cost does not depend on the number of samples.
+    pool: Predictions
+    tallies: NDArray[np.float64]
+    seed: NDArray[np.int64]  # [R] numbers of its seed
+    draw: NDArray[np.int64]  # [R] and of its draw
+
+    @classmethod
+    def of(cls, pool: Predictions) -> _Table:
+        if not len(pool):
+            raise DataError("no predictions to resample; finish at least one fold")
+        subjects, s = np.unique(pool.subject, return_inverse=True)
+        *pairs, r = pool.replicates
+        size = (len(subjects), len(pairs[0]))
+        tallies = pool.tally(s * size[1] + r, size[0] * size[1])
+        seed, draw = (np.unique(row, return_inverse=True)[1] for row in pairs)
+        return cls(pool, tallies.reshape(*size, *tallies.shape[1:]).astype(np.float64), seed, draw)
+
+    def headline(self) -> NDArray[np.float64]:
+        """[metrics] mean over replicates of the pooled scores."""
+        return np.asarray(self.pool.values(self.tallies.sum(axis=0)).mean(axis=-1))
+
+
+def bootstrap(run: Predictions, resamples: int = RESAMPLES, seed: int = 0) -> Intervals:
+    """95 % intervals of the headline scores (mean over seeds and draws of the pooled score), by resampling subjects (and seeds and draws: see the module).
+
+    Works on one tally a (subject, seed, draw) and multinomial counts, so its cost does not depend on the number of samples.
     Raises `DataError` for no predictions or fewer than one resample.
     """
-    table = _confusions(run)
-    drawn, lacking = _resample([table], resamples, seed)
-    value = _headline(table)
-    uf1, uar, accuracy = (Estimate(float(v), *_percentiles(d)) for v, d in zip(value, drawn[0], strict=True))
-    return Intervals(uf1, uar, accuracy, resamples, lacking)
+    table = _Table.of(run)
+    (drawn,), lacking = _resample([table], resamples, seed)
+    made = {name: Estimate(float(v), *_percentiles(d)) for name, v, d in zip(run.metrics, table.headline(), drawn, strict=True)}
+    return Intervals(made, resamples, lacking)
 
 
 def paired_difference(run_a: Predictions, run_b: Predictions, resamples: int = RESAMPLES, seed: int = 0) -> PairedDifference:
-    """Run A minus run B with 95 % intervals: each resample draws the same subjects for both, and seeds for each on its own.
+    """Run A minus run B with 95 % intervals: each resample draws the same subjects for both, and seeds and draws for each on its own.
 
     Raises `DataError` unless both hold the same samples, of the same subjects, with the same labels from the same class list.
     """
     _check_same_samples(run_a, run_b)
-    tables = [_confusions(run_a), _confusions(run_b)]
+    tables = [_Table.of(run_a), _Table.of(run_b)]
     (a, b), lacking = _resample(tables, resamples, seed)
-    value = _headline(tables[0]) - _headline(tables[1])
-    uf1, uar, accuracy = (Difference(float(v), *_percentiles(d), p_bootstrap=_two_sided(d)) for v, d in zip(value, a - b, strict=True))
-    return PairedDifference(uf1, uar, accuracy, resamples, lacking)
+    value = tables[0].headline() - tables[1].headline()
+    made = {
+        name: Difference(float(v), *_percentiles(d), p_bootstrap=_two_sided(d)) for name, v, d in zip(run_a.metrics, value, a - b, strict=True)
+    }
+    return PairedDifference(made, resamples, lacking)
 
 
-def _confusions(run: Predictions) -> NDArray[np.float64]:
-    """[S, K, C, C] confusion matrix of each subject (sorted by name) under each seed (sorted)."""
-    if not len(run):
-        raise DataError("no predictions to resample; finish at least one fold")
-    subjects, s = np.unique(run.subject, return_inverse=True)
-    seeds, k = np.unique(run.seed, return_inverse=True)
-    c = len(run.classes)
-    shape = (len(subjects), len(seeds), c, c)
-    flat = np.ravel_multi_index((s, k, run.label, run.predicted), shape)
-    return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape).astype(np.float64)
-
-
-def _headline(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[3] mean over seeds of the pooled scores."""
-    return np.stack([score.mean() for score in metrics(table.sum(axis=0))])
-
-
-def _resample(tables: list[NDArray[np.float64]], resamples: int, seed: int) -> tuple[NDArray[np.float64], int]:
-    """[runs, 3, resamples] headline scores under common subject draws, and how many draws lack a class."""
+def _resample(tables: list[_Table], resamples: int, seed: int) -> tuple[NDArray[np.float64], int]:
+    """[runs, metrics, resamples] headline scores under common subject draws, and how many resamples lack a class."""
     if resamples < 1:
         raise DataError(f"{resamples} resamples make no interval; ask for at least 1")
     rng = np.random.default_rng(seed)
-    n_subjects, n_classes = tables[0].shape[0], tables[0].shape[-1]
-    flat = [table.reshape(n_subjects, -1) for table in tables]
-    drawn, lacking, done = np.empty((len(tables), len(METRICS), resamples)), 0, 0
+    n_subjects = len(tables[0].tallies)
+    drawn, lacking, done = np.empty((len(tables), len(tables[0].pool.metrics), resamples)), 0, 0
     for counts in _subject_counts(rng, n_subjects, resamples):
         here = slice(done, done + len(counts))
-        for run, (table, confusions) in enumerate(zip(tables, flat, strict=True)):
-            n_seeds = table.shape[1]
-            pooled = (counts @ confusions).reshape(-1, n_seeds, n_classes, n_classes)
-            weights = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=len(counts)) / n_seeds
-            drawn[run, :, here] = [(score * weights).sum(axis=1) for score in metrics(pooled)]
+        for run, table in enumerate(tables):
+            pooled = (counts @ table.tallies.reshape(n_subjects, -1)).reshape(-1, *table.tallies.shape[1:])
+            drawn[run, :, here] = (table.pool.values(pooled) * _replicate_weights(rng, table, len(counts))).sum(axis=-1)
             if run == 0:  # the truth is the same in every run
-                lacking += int((pooled.sum(axis=(1, -1)) == 0).any(axis=1).sum())
+                lacking += int((table.pool.support(pooled).sum(axis=1) == 0).any(axis=1).sum())
         done += len(counts)
     return drawn, lacking
+
+
+def _replicate_weights(rng: np.random.Generator, table: _Table, resamples: int) -> NDArray[np.float64]:
+    """[resamples, R] weights that sum to 1: seeds drawn with replacement, crossed with draws drawn with replacement."""
+    weights = np.ones((resamples, len(table.seed)))
+    for number in (table.seed, table.draw):
+        n = int(number.max()) + 1
+        weights *= rng.multinomial(n, np.full(n, 1 / n), size=resamples)[:, number]
+    weights[weights.sum(axis=1) == 0] = 1  # an unfinished run: none of the drawn pairs was run
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _subject_counts(rng: np.random.Generator, n_subjects: int, resamples: int) -> Iterator[NDArray[np.float64]]:
@@ -148,7 +160,7 @@ def _two_sided(differences: NDArray[np.float64]) -> float:
 
 
 def _check_same_samples(run_a: Predictions, run_b: Predictions) -> None:
-    if run_a.classes != run_b.classes:
+    if run_a.classes != run_b.classes or run_a.multilabel != run_b.multilabel:
         raise DataError(f"the runs have other class lists ({', '.join(run_a.classes)} and {', '.join(run_b.classes)}); compare runs of one protocol")
     a, b = _truth(run_a), _truth(run_b)
     for these, those, name in ((a, b, "first"), (b, a, "second")):
@@ -161,6 +173,6 @@ def _check_same_samples(run_a: Predictions, run_b: Predictions) -> None:
             raise DataError(f"{len(differ)} samples have another {what} in each run, e.g. {differ[0]}; compare runs on the same data and protocol")
 
 
-def _truth(run: Predictions) -> dict[str, tuple[str, int]]:
+def _truth(run: Predictions) -> dict[str, tuple[str, object]]:
     """sample id -> (subject, label)."""
     return {i: (s, y) for i, s, y in zip(run.sample_id.tolist(), run.subject.tolist(), run.label.tolist(), strict=True)}

@@ -8,8 +8,10 @@ from typing import Any
 
 from merzoo.errors import MerzooWarning
 from merzoo.evaluation.bootstrap import RESAMPLES, bootstrap, paired_difference
+from merzoo.evaluation.pool import Predictions
 from merzoo.evaluation.runs import RunFolder, predictions
-from merzoo.evaluation.scores import METRICS, Predictions
+
+TITLES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "au_f1": "AU F1"}
 
 
 def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> d
             warnings.warn(f"{run.path} is unfinished ({todo} folds to do); the comparison is of what is there", MerzooWarning, stacklevel=2)
     if run_a.protocol.hash != run_b.protocol.hash:
         warnings.warn("the runs split the same samples in other ways; the difference is of protocols too", MerzooWarning, stacklevel=2)
-    difference = {name: {**asdict(d), "excludes_zero": d.excludes_zero} for name in METRICS for d in [getattr(paired, name)]}
+    difference = {name: {**asdict(d), "excludes_zero": d.excludes_zero} for name, d in paired.scores.items()}
     return {
         "a": _side(run_a, pool_a, resamples),
         "b": _side(run_b, pool_b, resamples),
@@ -36,11 +38,11 @@ def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> d
 
 def _side(run: RunFolder, pool: Predictions, resamples: int) -> dict[str, Any]:
     intervals = bootstrap(pool, resamples)
-    scores = {name: asdict(getattr(intervals, name)) for name in METRICS}
+    scores = {name: asdict(e) for name, e in intervals.scores.items()}
     return {"run": str(run.path), "model": run.facts["model"], "preset": run.facts["preset"], "seeds": list(run.seeds), "scores": scores}
 
 
 def _verdict(difference: dict[str, Any]) -> str:
-    d = difference["uf1"]
+    name, d = next(iter(difference.items()))
     says = "excludes 0" if d["excludes_zero"] else "includes 0"
-    return f"UF1, A minus B: {d['value']:+.3f}, 95 % interval [{d['low']:+.3f}, {d['high']:+.3f}]: the interval {says}"
+    return f"{TITLES[name]}, A minus B: {d['value']:+.3f}, 95 % interval [{d['low']:+.3f}, {d['high']:+.3f}]: the interval {says}"

@@ -13,9 +13,11 @@ from merzoo.text import plain
 
 SCHEMA = 1
 KINDS = ("evaluation", "training")
+TASKS = ("classes", "multi-label")  # one label a sample, or any number of them ("" = none, else names joined by "+")
 MAX_TEXT = 300  # characters of a name
 MAX_CLASSES = 100  # a confusion matrix a subject is held in memory
 MAX_ENVIRONMENT = 50  # entries
+MAX_CHECKS = 50  # of a fold, and conditions under which it was tested again
 SUM_TOLERANCE = 1e-3  # bf16 softmax printed in full sums to 1 within this
 
 
@@ -24,7 +26,8 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
     look = _Look(where)
     if facts.get("schema") != SCHEMA:
         raise RunError(f"{where}: schema is {plain(facts.get('schema'), 40)}, this merzoo reads {SCHEMA}; use the merzoo that wrote it")
-    look.true(facts.get("kind") in KINDS, "kind", f"one of {', '.join(KINDS)}")
+    for name, known in (("kind", KINDS), ("task", TASKS)):
+        look.true(facts.get(name) in known, name, f"one of {', '.join(known)}")
     for name in ("model", "preset", "precision"):
         look.text(facts.get(name), name)
     for name in ("parts", "data", "environment"):
@@ -43,6 +46,7 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
     for label in labels:
         look.text(label, "labels")
     look.true(2 <= len(labels) <= MAX_CLASSES and len(set(labels)) == len(labels), "labels", f"2 to {MAX_CLASSES} different classes")
+    look.true(facts["task"] == "classes" or not any("+" in label for label in labels), "labels", "free of '+', which joins the labels of a sample")
     look.true(bool(seeds) and all(is_count(s) for s in seeds) and len(set(seeds)) == len(seeds), "seeds", "different integers >= 0")
     look.true("parameters" not in facts or facts["parameters"] is None or is_count(facts["parameters"]), "parameters", "an integer")
     look.true(isinstance(facts.get("reference", False), bool), "reference", "true or false")
@@ -55,10 +59,12 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
         raise RunError(f"{where}: {plain(error, 300)}") from None
 
 
-def check_fold(record: Mapping[str, Any], seed: int, fold: Fold, labels: tuple[str, ...], run_subjects: Iterable[str], where: Path | str) -> None:
+def check_fold(
+    record: Mapping[str, Any], seed: int, fold: Fold, labels: tuple[str, ...], task: str, run_subjects: Iterable[str], where: Path | str
+) -> None:
     """Check one fold record against the fold that the protocol asked for.
 
-    run_subjects: everybody whom some fold tests; a stage of scope "run" may have met none of them.
+    labels, task: of run.json. run_subjects: everybody whom some fold tests; a stage of scope "run" may have met none of them.
     Raises `LeakageError` where a stage trained on a test subject, `RunError` for anything else that is not as it should be.
     """
     look = _Look(where)
@@ -68,11 +74,25 @@ def check_fold(record: Mapping[str, Any], seed: int, fold: Fold, labels: tuple[s
     look.true(all(isinstance(s, str) for s in tested) and set(tested) == set(fold.test_subjects), "test_subjects", "the protocol's for this fold")
     digest = record.get("state_sha256")
     look.true(isinstance(digest, str) and len(digest) == 64 and set(digest) <= set("0123456789abcdef"), "state_sha256", "64 hex digits")
-    look.true(record.get("oracle") is None or isinstance(record["oracle"], Mapping), "oracle", "an object")
     for stage in look.sequence(record.get("stages"), "stages"):
         look.true(isinstance(stage, Mapping), "stages", "objects")
         _check_stage(look, stage, set(fold.test_subjects), set(run_subjects), where)
-    _check_predictions(look, look.sequence(record.get("predictions"), "predictions"), fold, labels)
+    _check_predictions(look, look.sequence(record.get("predictions"), "predictions"), fold, labels, task)
+    rows = len(record["predictions"])
+    if record.get("oracle") is not None:
+        _check_oracle(look, record["oracle"], rows, len(labels), task)
+    checks, conditions = record.get("checks", {}), record.get("perturbed", {})
+    for name, value in (("checks", checks), ("perturbed", conditions)):
+        look.true(isinstance(value, Mapping) and len(value) <= MAX_CHECKS, name, f"an object of at most {MAX_CHECKS} entries")
+        for key in value:
+            look.text(key, name)
+    for name, value in checks.items():
+        look.true(isinstance(value, bool) or is_number(value), f"checks.{name}", "true, false or a finite number")
+    for name, per_sample in conditions.items():
+        asked = look.sequence(per_sample, f"perturbed.{name}")
+        look.true(len(asked) == rows, f"perturbed.{name}", f"{rows} lists of probabilities, in the order of the predictions")
+        for shares in asked:
+            _check_probabilities(look, shares, labels, task, f"perturbed.{name}")
 
 
 def is_count(value: object) -> bool:
@@ -133,7 +153,7 @@ def _check_stage(look: _Look, stage: Mapping[str, Any], tested: set[str], run_su
         raise LeakageError(f"{where}, stage {stage['name']}", met)
 
 
-def _check_predictions(look: _Look, predictions: list[Any], fold: Fold, labels: tuple[str, ...]) -> None:
+def _check_predictions(look: _Look, predictions: list[Any], fold: Fold, labels: tuple[str, ...], task: str) -> None:
     seen: set[str] = set()
     for p in predictions:
         look.true(isinstance(p, Mapping), "predictions", "objects")
@@ -142,14 +162,51 @@ def _check_predictions(look: _Look, predictions: list[Any], fold: Fold, labels: 
         look.true(sample not in seen, f"predictions: {sample}", "given once")
         seen.add(sample)
         look.true(p.get("subject") in fold.test_subjects, f"predictions: subject of {sample}", "a test subject of this fold")
-        look.true(p.get("label") in labels, f"predictions: label of {sample}", f"one of {', '.join(labels)}")
-        shares = look.sequence(p.get("probabilities"), f"predictions: probabilities of {sample}")
-        fine = len(shares) == len(labels) and all(is_number(x) and x >= 0 for x in shares) and abs(sum(shares) - 1) <= SUM_TOLERANCE
-        look.true(fine, f"predictions: probabilities of {sample}", f"{len(labels)} finite numbers >= 0 that sum to 1 within {SUM_TOLERANCE}")
+        _check_label(look, p.get("label"), labels, task, f"predictions: label of {sample}")
+        _check_probabilities(look, p.get("probabilities"), labels, task, f"predictions: probabilities of {sample}")
         look.true(_is_auxiliary(p.get("auxiliary", {})), f"predictions: auxiliary of {sample}", "{task: {output: list of finite numbers}}")
     expected = set(fold.test_ids)
     found = f"{len(seen & expected)} of them, {len(seen - expected)} others"
     look.true(seen == expected, "predictions", f"exactly the {len(expected)} test samples of fold {fold.fold_id} (found {found})")
+
+
+def _check_label(look: _Look, label: object, labels: tuple[str, ...], task: str, field: str) -> None:
+    if task == "classes":
+        look.true(label in labels, field, f"one of {', '.join(labels)}")
+        return
+    names = label.split("+") if isinstance(label, str) and label else []
+    fine = isinstance(label, str) and set(names) <= set(labels) and len(set(names)) == len(names)
+    look.true(fine, field, f"different ones of {', '.join(labels)} joined by '+', or empty")
+
+
+def _check_probabilities(look: _Look, value: object, labels: tuple[str, ...], task: str, field: str) -> None:
+    shares = look.sequence(value, field)
+    numbers = len(shares) == len(labels) and all(is_number(x) and x >= 0 for x in shares)
+    if task == "classes":
+        look.true(numbers and abs(sum(shares) - 1) <= SUM_TOLERANCE, field, f"{len(labels)} finite numbers >= 0 that sum to 1 within {SUM_TOLERANCE}")
+    else:
+        look.true(numbers and all(x <= 1 for x in shares), field, f"{len(labels)} numbers from 0 to 1")
+
+
+def _check_oracle(look: _Look, oracle: object, rows: int, classes: int, task: str) -> None:
+    """What the test clips were taken for after each epoch: one entry a sample, in the order of the predictions."""
+    look.true(isinstance(oracle, Mapping), "oracle", "an object")
+    assert isinstance(oracle, Mapping)
+    look.text(oracle.get("stage"), "oracle.stage")
+    epochs = look.sequence(oracle.get("epochs"), "oracle.epochs")
+    look.true(bool(epochs), "oracle.epochs", "at least one epoch")
+    fits = _is_position if task == "classes" else _are_positions
+    for epoch in epochs:
+        fine = isinstance(epoch, list) and len(epoch) == rows and all(fits(entry, classes) for entry in epoch)
+        look.true(fine, "oracle.epochs", f"lists of {rows} positions below {classes}" + (", a list of them a sample" if task != "classes" else ""))
+
+
+def _is_position(value: object, classes: int) -> bool:
+    return is_count(value) and int(value) < classes  # type: ignore[call-overload]
+
+
+def _are_positions(value: object, classes: int) -> bool:
+    return isinstance(value, list) and all(_is_position(entry, classes) for entry in value) and len(set(value)) == len(value)
 
 
 def _is_auxiliary(tasks: object) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from merzoo.errors import DataError, MerzooWarning
 
-METRICS = ("uf1", "uar", "accuracy")
+METRICS = ("uf1", "uar", "accuracy")  # of one label a sample; the first is the one that runs are ranked by
 
 
 @dataclass(frozen=True)
@@ -28,41 +28,6 @@ class Scores:
     accuracy: float
     per_class: Mapping[Any, Mapping[str, float]]
     confusion: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Per-sample predictions of one run, one row a (seed, sample).
-
-    classes: the fixed class list, C names. sample_id, subject: [N] strings. label: [N] positions in `classes`. probabilities: [N, C].
-    seed: [N] run seeds. Raises `DataError` where shapes disagree, a label is no position, or a probability is not a finite number >= 0.
-    """
-
-    classes: tuple[str, ...]
-    sample_id: NDArray[np.str_]
-    subject: NDArray[np.str_]
-    label: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    seed: NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        n, c = len(self.sample_id), len(self.classes)
-        shapes = {"subject": (self.subject, (n,)), "label": (self.label, (n,)), "probabilities": (self.probabilities, (n, c)), "seed": (self.seed, (n,))}
-        for name, (array, shape) in shapes.items():
-            if array.shape != shape:
-                raise DataError(f"predictions: {name} has shape {array.shape}, expected {shape} for {n} samples and {c} classes")
-        if n and (self.label.min() < 0 or self.label.max() >= c):
-            raise DataError(f"predictions: a label is not a position in the class list of {c}; map labels to 0…{c - 1}")
-        if not (np.isfinite(self.probabilities).all() and (self.probabilities >= 0).all()):
-            raise DataError("predictions: a probability is negative or not a finite number; give softmax outputs")
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """[N] positions of the most probable class; the first of the list where several tie."""
-        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.sample_id)
 
 
 def scores(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Hashable]) -> Scores:
@@ -82,15 +47,15 @@ def scores(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Hashable]) ->
     if not len(truth):
         raise DataError("no predictions to score; give at least one sample")
     confusion = confusion_matrix(truth, guess, len(names))
-    warn_of_absent(confusion, names)
+    warn_of_absent(confusion.sum(axis=1), names)
     return scores_of(confusion, names)
 
 
-def warn_of_absent(confusion: NDArray[np.int64], classes: Sequence[Hashable], where: str = "") -> list[str]:
-    """Names of the classes that never occur in the truth, with one `MerzooWarning` if there are any; `where` opens its text."""
-    absent = [str(name) for name, row in zip(classes, confusion, strict=True) if not row.sum()]
+def warn_of_absent(support: NDArray[Any], classes: Sequence[Hashable], where: str = "") -> list[str]:
+    """Names of the classes of which the truth has no sample ([C] counts), with one `MerzooWarning` if there are any; `where` opens its text."""
+    absent = [str(name) for name, count in zip(classes, support, strict=True) if not count]
     if absent:
-        warnings.warn(f"{where}no sample of class {', '.join(absent)}: it counts as 0 in UF1 and UAR", MerzooWarning, stacklevel=3)
+        warnings.warn(f"{where}no sample of class {', '.join(absent)}: it counts as 0 in the mean over classes", MerzooWarning, stacklevel=3)
     return absent
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from merzoo.evaluation.protocols import Fold, loso
+from merzoo.evaluation.protocols import Fold
 from merzoo.evaluation.runs import RunFolder
+from merzoo.evaluation.splits import loso
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ def facts(table: pd.DataFrame, **changed: Any) -> dict[str, Any]:
         "weights": None,
         "data": {"name": "toy", "part": "benchmark", "manifest_hash": "ab" * 32, "samples": len(table), "subjects": table["subject"].nunique()},
         "protocol": protocol.to_json(),
+        "task": "classes",
         "labels": list(LABELS),
         "seeds": [0],
         "precision": "fp32",
