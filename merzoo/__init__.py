@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from merzoo.version import __version__
 
 if TYPE_CHECKING:
+    from merzoo.batch import predict_all
     from merzoo.evaluation.evaluate import evaluate
     from merzoo.prediction import predict
     from merzoo.recognizer import build, load
     from merzoo.registry import info, list_models
 
-__all__ = ["__version__", "build", "evaluate", "info", "list_models", "load", "predict"]
+__all__ = ["__version__", "build", "evaluate", "info", "list_models", "load", "predict", "predict_all"]
 
 _LAZY = {
     "build": "merzoo.recognizer",
@@ -21,6 +22,7 @@ _LAZY = {
     "list_models": "merzoo.registry",
     "load": "merzoo.recognizer",
     "predict": "merzoo.prediction",
+    "predict_all": "merzoo.batch",
 }
 
 

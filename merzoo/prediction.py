@@ -69,11 +69,7 @@ class Prediction:
     @property
     def note(self) -> str:
         """How far the result may be trusted, in one line."""
-        if self.weights is None:
-            return "Random weights: these probabilities mean nothing."
-        if "synthetic" in self.training.lower():
-            return "Trained on synthetic faces: a demonstration, not a diagnosis."
-        return "A model's guess from the movement of a face, not a diagnosis."
+        return note_on(None if self.weights is None else self.training)
 
     def seconds(self, frame: int) -> float | None:
         """The time of a frame, where the source has a clock."""
@@ -153,7 +149,7 @@ def predict(
     with writable(None if out is None else Path(out)):
         opened = open_source(source, fps)
         tell("loading the model")
-        recognizer = _recognizer(model, weights, device)
+        recognizer = recognizer_of(model, weights, device)
         preprocessing = recognizer.preprocessing
         tell("finding faces and movements")
         aligner = None if face == "none" else _aligner(preprocessing.aligner)
@@ -169,6 +165,15 @@ def predict(
             tell("drawing the picture")
             save(answer, Path(out))
     return answer
+
+
+def note_on(training: object | None) -> str:
+    """How far results may be trusted, in one line, of weights trained on that; None: random weights."""
+    if training is None:
+        return "Random weights: these probabilities mean nothing."
+    if "synthetic" in str(training).lower():
+        return "Trained on synthetic faces: a demonstration, not a diagnosis."
+    return "A model's guess from the movement of a face, not a diagnosis."
 
 
 def default_model() -> str:
@@ -189,8 +194,8 @@ def _interval(given: Interval | Sequence[int] | None) -> Interval | None:
     return Interval(*map(int, given))
 
 
-def _recognizer(model: str | Recognizer | None, weights: str | Path, device: str | torch.device) -> Recognizer:
-    """The recogniser, where it shall run; crops that are too small for it are refused here, not after the search."""
+def recognizer_of(model: str | Recognizer | None, weights: str | Path = "default", device: str | torch.device = "auto") -> Recognizer:
+    """The recogniser that `predict` means by these, where it shall run; crops that are too small for it are refused here, not after the search."""
     import torch
 
     from merzoo.recognizer import Recognizer, load

@@ -1,4 +1,4 @@
-"""`merzoo predict`: a video in, emotions and a picture out."""
+"""`merzoo predict`: a video in, emotions and a picture out; or a folder of videos in, and a table out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from merzoo.cli.output import print_json, print_lines, print_table
+from merzoo.cli.predict_folder import holds_recordings, predict_folder
 from merzoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,31 +18,40 @@ if TYPE_CHECKING:
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="A video file, or a folder of frames.")],
+    source: Annotated[str, typer.Argument(help="A video file, a folder of frames, or a folder of such (any depth).")],
     model: Annotated[str | None, typer.Option(help="A model; without it, the first that comes with weights.")] = None,
     weights: Annotated[str, typer.Option(help="A tag, or a path to a .safetensors file.")] = "default",
     face: Annotated[Literal["largest", "all", "none"], typer.Option(help="Which face; none: the frames are face crops already.")] = "largest",
     interval: Annotated[str | None, typer.Option(metavar="ONSET,APEX,OFFSET", help="Frame numbers, where they are known.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second, where the source does not say (30 is assumed).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for prediction.json and prediction.png.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for prediction.json and prediction.png; for many sources, predictions.csv too.")] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Many sources: keep those already in --out, made with the same model, weights and options.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Find and name micro-expressions in a face video."""
+) -> int:
+    """Find and name micro-expressions in a face video, or in every video of a folder."""
     from merzoo.output import names
-    from merzoo.prediction import predict
 
     known = _frames(interval)
+    if holds_recordings(Path(source), out):
+        if known is not None:
+            raise UsageError(f"an interval belongs to one recording, and {source} is a folder of recordings; give one of them")
+        return predict_folder(Path(source), model, weights, device, json, out=out, face=face, fps=fps, resume=resume)
+    if resume:
+        raise UsageError(f"{source} is one recording, so there is nothing to resume; leave --resume out")
+    from merzoo.prediction import predict
+
     with _Progress() as tell:
         found = predict(source, model, weights=weights, face=face, interval=known, device=device, out=out, fps=fps, progress=tell)
     many = found if isinstance(found, list) else [found]
     if json:
         print_json([p.to_dict() for p in many] if isinstance(found, list) else many[0].to_dict())
-        return
+        return 0
     for number, prediction in enumerate(many, 1):
         _show(prediction, f"face {number} of {len(many)}" if isinstance(found, list) else "")
     if out is not None:
         print_lines([f"written: {', '.join(str(out / name) for name in names(len(many)))}"])
+    return 0
 
 
 def _frames(interval: str | None) -> Sequence[int] | None:

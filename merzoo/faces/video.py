@@ -18,6 +18,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 
 from merzoo.errors import MediaError, MerzooWarning
+from merzoo.text import plain
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 DEFAULT_RATE = 30.0  # frames per second assumed for time constants where the source does not say (our choice)
@@ -203,7 +204,18 @@ def open_source(source: str | os.PathLike[str] | np.ndarray | FrameSource, fps: 
         raise MediaError(f"{path} is neither a file nor a folder; give a video file or a folder of frames")
     if path.suffix.lower() in PICTURES:
         raise MediaError(f"{path} is a single picture, and motion needs two frames; give a video or a folder of frames")
+    if not is_utf8(str(path)):
+        raise MediaError(f"{plain(path)} has a name that is no UTF-8, which OpenCV cannot open; rename it")  # it would end the process
     return VideoFile(path, fps)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file name is text, and not bytes that Python carries as lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def natural_key(stem: str) -> tuple[int, int, str]:
