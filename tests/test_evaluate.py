@@ -20,8 +20,9 @@ from merzoo.data.synthetic import SyntheticFaces
 from merzoo.errors import DataError, LeakageError, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
-from merzoo.evaluation.protocols import Fold, loso
+from merzoo.evaluation.protocols import Fold
 from merzoo.evaluation.runs import RunFolder, predictions
+from merzoo.evaluation.splits import loso
 from merzoo.evaluation.workers import workers
 from merzoo.recognizer import build
 from merzoo.registry import registry

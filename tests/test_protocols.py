@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merzoo.errors import DataError, UnknownNameError
-from merzoo.evaluation.protocols import Fold, Protocol, fold_id, is_fold_id, loso, natural, protocol_by_name
+from merzoo.evaluation.catalogue import protocol_by_name
+from merzoo.evaluation.protocols import Fold, Protocol, fold_id, is_fold_id, natural
+from merzoo.evaluation.splits import loso
 from merzoo.testing.runs import clip_table
 
 

@@ -16,13 +16,16 @@ from typing import Any
 import torch
 
 from merzoo.data.clips import ClipData
-from merzoo.data.sources import open_clips
+from merzoo.data.people import same_people, shared_subjects
+from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
 from merzoo.describe import tree
 from merzoo.errors import LeakageError, MerzooWarning, RunError, UnknownNameError, UsageError
+from merzoo.evaluation.catalogue import protocol_by_name
 from merzoo.evaluation.folds import Plan, Start, run_fold, run_scope
-from merzoo.evaluation.protocols import Fold, Protocol, protocol_by_name
+from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, environment, write_result
+from merzoo.evaluation.splits import with_same_people
 from merzoo.evaluation.workers import Report, Submit, workers
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
@@ -59,13 +62,14 @@ def evaluate(
     chosen = [*range(seeds)] if isinstance(seeds, int) else [*seeds]
     if not chosen or jobs < 1:
         raise UsageError(f"seeds and jobs must be at least 1, not {len(chosen)} and {jobs}")
-    make_protocol = protocol_by_name(protocol)
+    dataset = open_dataset(data) if isinstance(data, str) else data
+    make_protocol = protocol_by_name(protocol, dataset.task)
     start = named_start(spec, weights)
     threads, shared_threads = _threads(Path(out), jobs, len(chosen), resume)
     machine = Machine.of(device, precision, threads)
-    clips = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
+    clips = open_clips(dataset, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     network = assemble(spec, preset, clips.labels, data_provides=clips.dataset.provides)
-    folds = make_protocol(clips.table)
+    folds = with_same_people(make_protocol(clips.table), clips.table, same_people(shared_subjects()))
     _refuse_overlap(folds, start)
     unknown = [name for name in only if name not in folds.by_id]
     if unknown:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from merzoo.errors import DataError, UnknownNameError
+from merzoo.errors import DataError
+from merzoo.text import plain
 
-if TYPE_CHECKING:
-    import pandas as pd
+KINDS = ("micro", "macro")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Fold:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named tuple of folds. Raises `DataError` for no fold, an empty fold, a repeated sample in a fold, or fold ids that collide as file names.
+    """A named tuple of folds. Raises `DataError` for no fold, an empty fold, a sample that is tested twice in a draw or trained on where it is tested, or
+    fold ids that collide as file names.
 
     kind: which clips are labelled, tested and trained on: "micro", or "macro" for data sets of macro-expressions.
     """
@@ -46,26 +46,51 @@ class Protocol:
     def __post_init__(self) -> None:
         if not self.folds:
             raise DataError(f"protocol {self.name} has no fold; give it samples to test")
+        if self.kind not in KINDS:
+            raise DataError(f"protocol {self.name}: kind {self.kind!r} is none of {', '.join(KINDS)}")
         # Folded case: two ids that differ only in case are one file on some disks.
         if len({fold.fold_id.casefold() for fold in self.folds}) != len(self.folds):
             raise DataError(f"protocol {self.name} has two folds of one id; rename a subject")
+        tested: set[tuple[int, str]] = set()
         for fold in self.folds:
-            if not is_fold_id(fold.fold_id):
-                raise DataError(f"fold id {fold.fold_id!r} is not a safe file name; use letters, digits, - _ and .")
-            if not fold.test_ids or not fold.test_subjects or len(set(fold.test_ids)) != len(fold.test_ids):
-                raise DataError(f"fold {fold.fold_id} of protocol {self.name} is empty or repeats a sample; give each test sample once")
+            self._check(fold)
+            again = [sample for sample in fold.test_ids if (fold.draw, sample) in tested]
+            if again:
+                raise DataError(f"protocol {self.name} tests {again[0]} twice in draw {fold.draw}; pooled scores need each sample once a draw")
+            tested.update((fold.draw, sample) for sample in fold.test_ids)
+
+    def _check(self, fold: Fold) -> None:
+        if not is_fold_id(fold.fold_id):
+            raise DataError(f"fold id {fold.fold_id!r} is not a safe file name; use letters, digits, - _ and .")
+        where = f"fold {fold.fold_id} of protocol {self.name}"
+        if not fold.test_ids or not fold.test_subjects or len(set(fold.test_ids)) != len(fold.test_ids):
+            raise DataError(f"{where} is empty or repeats a sample; give each test sample once")
+        if fold.train_ids is not None:
+            if not fold.train_ids or len(set(fold.train_ids)) != len(fold.train_ids):
+                raise DataError(f"{where} has no training sample or repeats one; leave its list out, or give each once")
+            if both := sorted(set(fold.train_ids) & set(fold.test_ids)):
+                raise DataError(f"{where} trains on {both[0]}, which it tests; take it out of one list")
+        if not isinstance(fold.draw, int) or isinstance(fold.draw, bool) or fold.draw < 0:
+            raise DataError(f"{where}: draw {fold.draw!r} is no number of a draw; count from 0")
 
     @cached_property
     def hash(self) -> str:
-        """sha256 of the split as canonical JSON keyed by sample id: the same whatever the order of rows, samples or folds. The name is not part of it."""
+        """sha256 of the split as canonical JSON keyed by sample id: the same whatever the order of rows, samples or folds. The name is not part of it.
+        Training lists, draws and kind are, where they are not what they are by default."""
         of_sample: dict[str, list[str]] = {}
         for fold in self.folds:
             for sample in fold.test_ids:
                 of_sample.setdefault(sample, []).append(fold.fold_id)
-        canonical = {
+        canonical: dict[str, Any] = {
             "samples": {sample: sorted(folds) for sample, folds in of_sample.items()},
             "folds": {fold.fold_id: sorted(set(fold.test_subjects)) for fold in self.folds},
         }
+        optional = {
+            "train": {fold.fold_id: sorted(fold.train_ids) for fold in self.folds if fold.train_ids is not None},
+            "draws": {fold.fold_id: fold.draw for fold in self.folds if fold.draw},
+            "kind": self.kind if self.kind != "micro" else None,
+        }
+        canonical |= {key: value for key, value in optional.items() if value}
         return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @cached_property
@@ -74,57 +99,40 @@ class Protocol:
         return {fold.fold_id: fold for fold in self.folds}
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest as it stands in run.json: {"name", "hash", "folds": [{"fold_id", "test_ids", "test_subjects"}]}."""
-        folds = [{"fold_id": f.fold_id, "test_ids": list(f.test_ids), "test_subjects": list(f.test_subjects)} for f in self.folds]
-        return {"name": self.name, "hash": self.hash, "folds": folds}
+        """The manifest as it stands in run.json: {"name", "hash", "folds": [{"fold_id", "test_ids", "test_subjects"}]}, and where they are not what they
+        are by default, "kind" and a fold's "train_ids" and "draw"."""
+        kind = {"kind": self.kind} if self.kind != "micro" else {}
+        return {"name": self.name, "hash": self.hash, **kind, "folds": [_fold_to_json(fold) for fold in self.folds]}
 
     @classmethod
     def from_json(cls, manifest: Mapping[str, Any]) -> Protocol:
         """The inverse of `to_json`. Raises `DataError` where the folds do not hash to what the manifest says, or are no folds at all."""
         try:
-            folds = tuple(Fold(f["fold_id"], tuple(f["test_ids"]), tuple(f["test_subjects"])) for f in manifest["folds"])
-            strings = [manifest["name"], *(text for f in folds for text in (f.fold_id, *f.test_ids, *f.test_subjects))]
+            folds = tuple(map(_fold_from_json, manifest["folds"]))
+            strings = [manifest["name"], *(text for f in folds for text in (f.fold_id, *f.test_ids, *f.test_subjects, *(f.train_ids or ())))]
             if not all(isinstance(text, str) and text.isprintable() for text in strings):
                 raise TypeError("a name in it is not printable text")
-            protocol, stated = cls(manifest["name"], folds), manifest["hash"]
-        except (KeyError, TypeError) as error:
-            raise DataError(f"protocol manifest is not as it should be ({error}); make it again with Protocol.to_json") from None
+            protocol, stated = cls(manifest["name"], folds, manifest.get("kind", "micro")), manifest["hash"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"protocol manifest is not as it should be ({plain(error, 80)}); make it again with Protocol.to_json") from None
         if protocol.hash != stated:
-            raise DataError(f"protocol {protocol.name}: its folds hash to {protocol.hash[:12]}…, the manifest says {str(stated)[:12]}…; it was changed")
+            raise DataError(f"protocol {protocol.name}: its folds hash to {protocol.hash[:12]}…, the manifest says {plain(stated, 12)}…; it was changed")
         return protocol
 
 
-def loso(table: pd.DataFrame) -> Protocol:
-    """Leave one subject out: one fold a subject, its micro-expression samples tested, in natural order of subject (s2 before s10).
-
-    table: columns sample_id, subject, kind, emotion; rows whose kind is not "micro" are never tested.
-    Raises `DataError` for a missing column, a repeated or empty sample id, or fewer than two subjects.
-    """
-    missing = [column for column in ("sample_id", "subject", "kind", "emotion") if column not in table.columns]
-    if missing:
-        raise DataError(f"clip table lacks column {', '.join(missing)}; LOSO needs sample_id, subject, kind and emotion")
-    micro = table[table["kind"] == "micro"]
-    if micro[["sample_id", "subject"]].isna().to_numpy().any():
-        raise DataError("clip table has a micro-expression without sample_id or subject; fill or drop the row")
-    samples: dict[str, list[str]] = {}
-    for sample, subject in zip(micro["sample_id"].astype(str), micro["subject"].astype(str), strict=True):
-        samples.setdefault(subject, []).append(sample)
-    repeated = micro["sample_id"].astype(str).duplicated()
-    if repeated.any():
-        raise DataError(f"clip table repeats sample_id {micro.loc[repeated, 'sample_id'].iloc[0]!r}; give each sample an id of its own")
-    if len(samples) < 2:
-        raise DataError(f"leave-one-subject-out needs at least 2 subjects with micro-expressions; the clip table has {len(samples)}")
-    return Protocol("loso", tuple(Fold(fold_id(s), tuple(sorted(samples[s], key=natural)), (s,)) for s in sorted(samples, key=natural)))
+def _fold_to_json(fold: Fold) -> dict[str, Any]:
+    facts: dict[str, Any] = {"fold_id": fold.fold_id, "test_ids": list(fold.test_ids), "test_subjects": list(fold.test_subjects)}
+    if fold.train_ids is not None:
+        facts["train_ids"] = list(fold.train_ids)
+    return facts | ({"draw": fold.draw} if fold.draw else {})
 
 
-PROTOCOLS: dict[str, Callable[[pd.DataFrame], Protocol]] = {"loso": loso}
-
-
-def protocol_by_name(name: str) -> Callable[[pd.DataFrame], Protocol]:
-    """The function that makes a protocol of that name from a clip table. Raises `UnknownNameError` with near names."""
-    if name not in PROTOCOLS:
-        raise UnknownNameError("protocol", name, difflib.get_close_matches(name, PROTOCOLS, cutoff=0.4), f"(there is: {', '.join(sorted(PROTOCOLS))})")
-    return PROTOCOLS[name]
+def _fold_from_json(facts: Mapping[str, Any]) -> Fold:
+    lists = {name: facts[name] for name in ("test_ids", "test_subjects")} | {"train_ids": facts.get("train_ids")}
+    if any(not isinstance(value, list | tuple) for name, value in lists.items() if name != "train_ids" or value is not None):
+        raise TypeError("a list of ids in it is no list")
+    test, subjects, train = lists.values()
+    return Fold(facts["fold_id"], tuple(test), tuple(subjects), None if train is None else tuple(train), facts.get("draw", 0))
 
 
 def fold_id(subject: str) -> str:
