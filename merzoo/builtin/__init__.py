@@ -39,6 +39,7 @@ def _data(register: Register) -> None:
         provides=("macro-clips", "au-labels", "emotion-labels"),
         summary="rendered faces whose action units are known; parts: benchmark (the default), development, weights, demo, tiny",
     )
+    _composites(register)
     register.view("keyframes", "merzoo.views.frames:Keyframes", summary="chosen frames: onset, apex, offset")
     register.view("difference", "merzoo.views.frames:Difference", summary="apex minus onset")
     register.view("sequence", "merzoo.views.frames:Sequence", summary="frames spread evenly over the interval")
@@ -46,3 +47,12 @@ def _data(register: Register) -> None:
     register.view("strain", "merzoo.views.motion:Strain", summary="optical strain: how the flow stretches the skin")
     register.view("dynamic-image", "merzoo.views.motion:DynamicImage", summary="the interval as one image by approximate rank pooling")
     register.aligner("eyes", "merzoo.faces.align:Aligner", summary="square crop turned and scaled so that the eyes lie at fixed places")
+
+
+def _composites(register: Register) -> None:
+    where = "merzoo.data.composites"
+    emotions, both = ("emotion-labels",), ("emotion-labels", "au-labels")
+    register.dataset("megc2019", f"{where}:Megc2019", provides=emotions, summary="SMIC-HS, CASME II and SAMM in 3 classes: 442 clips of 68 subjects")
+    register.dataset("casme2-samm-mmew", f"{where}:CasmeSammMmew", provides=both, summary="CASME II, SAMM and MMEW in 3 classes: 512 clips")
+    register.dataset("cross-emotions", f"{where}:CrossEmotions", provides=emotions, summary="six sets in 3 classes, to leave one out; part: members")
+    register.dataset("cross-aus", f"{where}:CrossAus", provides=("au-labels",), summary="12 action units in five sets, to leave one out; part: members")

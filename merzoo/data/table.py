@@ -35,8 +35,13 @@ Task = Literal["classes", "multi-label"]  # one label a clip, or any number of t
 class ClipSource(Protocol):
     """Clips that are decoded and stored together, whatever a data set selects of them and however it labels them. It can be sent to another process."""
 
-    name: str
-    source_hash: str  # sha256 over everything that decides which clips there are, and their frames
+    @property
+    def name(self) -> str:
+        """Short name, for messages."""
+
+    @property
+    def source_hash(self) -> str:
+        """sha256 over everything that decides which clips there are, and their frames."""
 
     def lengths(self) -> Mapping[str, int]:
         """sample id -> how many frames, clips of one subject next to one another."""
@@ -48,13 +53,33 @@ class ClipSource(Protocol):
 class Dataset(Protocol):
     """What a registered data set is: rows chosen from one or more sources of clips, with their labels. It can be sent to another process."""
 
-    name: str
-    part: str
-    labels: tuple[str, ...]
-    task: Task
-    provides: Sequence[str]  # of `merzoo.needs.VOCABULARY`: what its rows offer to a strategy
-    manifest_hash: str  # sha256 over everything that decides its content
-    sources: Sequence[ClipSource]
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+
+    @property
+    def part(self) -> str:
+        """Which selection or label set; "" where there is only one."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The fixed class list."""
+
+    @property
+    def task(self) -> Task:
+        """Whether a clip has one label or any number."""
+
+    @property
+    def provides(self) -> Sequence[str]:
+        """What its rows offer to a strategy: words of `merzoo.needs.VOCABULARY`."""
+
+    @property
+    def manifest_hash(self) -> str:
+        """sha256 over everything that decides its content."""
+
+    @property
+    def sources(self) -> Sequence[ClipSource]:
+        """Where the frames of its rows come from."""
 
     def table(self) -> pd.DataFrame:
         """One row a clip, with `COLUMNS`."""

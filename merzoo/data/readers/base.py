@@ -112,7 +112,7 @@ class Recorded(ABC):
         return RecordedClips(self.name, self.root, self.reading.release, self.reading.recordings)
 
     def label_of(self, clip: Recording) -> str | None:
-        """The cell `emotion` of a clip in this part; None where the part leaves the clip out. A macro clip whose emotion is no class keeps its place without one."""
+        """The cell `emotion` of a clip in this part; None where the part leaves the clip out. A macro clip whose emotion is no class stays, without a label."""
         if self.part == AUS:
             known = None if clip.aus is None else [int(au) for au in clip.aus.split("+") if au]
             return None if known is None else "+".join(f"AU{au}" for au in CROSS_AUS if au in known)

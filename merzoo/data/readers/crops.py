@@ -57,4 +57,5 @@ def _find(name: str, files: Sequence[Path]) -> FaceTrack:
         try:
             return track_faces(FrameFiles(name, files))[0]
         except NoFaceError:
-            raise DataError(f"{name}: no face is found in its {len(files)} frames (first: {files[0]}); use the cropped release, or leave the clip out") from None
+            text = "use the cropped release, or leave the clip out"
+            raise DataError(f"{name}: no face is found in its {len(files)} frames (first: {files[0]}); {text}") from None

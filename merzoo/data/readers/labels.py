@@ -58,5 +58,5 @@ def published_for(dataset: str, sheet: str, part: str, label: str = "") -> Publi
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with (resources.files("merzoo.data.readers") / name).open("r", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    text = (resources.files("merzoo.data.readers") / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

@@ -100,13 +100,13 @@ class Reading:
             return
         start, stop = inside[0], inside[-1]
         at = min(inside, key=lambda i: (abs(numbers[i] - peak), i))
-        absent = [number for number in absent if onset <= number <= offset]
+        gone = sum(onset <= number <= offset for number in absent)
         if reason:
             self.apexes[sample_id] = reason
             notes = (*notes, f"apex: {reason}")
-        if absent:
-            self.missing[sample_id] = len(absent)
-            notes = (*notes, f"{len(absent)} frames missing")
+        if gone:
+            self.missing[sample_id] = gone
+            notes = (*notes, f"{gone} frames missing")
         found = parse_aus(aus)
         units = None if found is None else "+".join(map(str, found.aus))
         if found is not None and found.skipped:

@@ -29,7 +29,8 @@ def find_sheet(dataset: Recorded, *patterns: str) -> Path:
         found = [path for path in files if fnmatch(path.name.lower(), pattern.lower())]
         if found:
             return max(found, key=lambda path: (-len(path.parts), path.name))
-    raise DataError(f"{dataset.name}: no annotation file ({' or '.join(patterns)}) below {dataset.root}; give the folder in which {dataset.title} was extracted")
+    wanted = " or ".join(patterns)
+    raise DataError(f"{dataset.name}: no annotation file ({wanted}) below {dataset.root}; give the folder in which {dataset.title} was extracted")
 
 
 def find_folder(dataset: Recorded, names: Mapping[str, Sequence[str]]) -> tuple[Path, Release]:
