@@ -1,0 +1,126 @@
+"""Cells of annotation sheets made plain values. Pure functions that take any object and never fail on one."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+LARGEST = 2**31  # no frame number comes near it, and every array of frame numbers holds it
+TEXT_LIMIT = 200  # characters
+
+_INT = re.compile(r"[+-]?[0-9]{1,15}(?:\.0*)?")
+_SEPARATORS = re.compile(r"[+,;、\n]")  # after NFKC, which makes a full-width ＋ ， ； the plain ones
+_OR = re.compile(r"or", re.IGNORECASE)
+_STATIC = re.compile(r"\(\s*k\s*\)", re.IGNORECASE)
+_NOISE = re.compile(r"[\s()\[\]{}?*'’\".#_]+")
+_AU = re.compile(r"(?:AU)?(?:LL|RR|L|R|B|T)?(?:AU)?0*([0-9]{1,2})[A-E]?", re.IGNORECASE)
+_NOBODY_CODED = {"", "/", "-", "n/a", "na", "nan", "nat"}
+_NONE_ACTIVE = {"0", "no", "none", "null"}
+
+EMOTIONS = {  # other words for one emotion; "repression" against "others" is decided by each data set
+    "happy": "happiness", "sad": "sadness", "angry": "anger", "other": "others",
+    "surprised": "surprise", "disgusted": "disgust", "fearful": "fear", "repressed": "repression",
+}  # fmt: skip
+
+
+def parse_int(cell: object) -> int | None:
+    """A whole number below 2**31 in size, or None: 12, 12.0, "12", " 012 ", "12.0", full-width digits. Not 12.5, "/", a truth value or "#REF!"."""
+    if cell is None or isinstance(cell, bool):
+        return None
+    if isinstance(cell, Integral):
+        number = int(cell)
+    elif isinstance(cell, Real):
+        if not math.isfinite(cell) or cell != math.floor(cell):
+            return None
+        number = int(cell)
+    elif isinstance(cell, str):
+        text = unicodedata.normalize("NFKC", cell[: TEXT_LIMIT + 1]).strip()
+        if not _INT.fullmatch(text):
+            return None
+        number = int(text.partition(".")[0])
+    else:
+        return None
+    return number if abs(number) < LARGEST else None
+
+
+def parse_text(cell: object) -> str:
+    """A name as it stands in the cell: "" for None and nan, whole floats without their ".0", no white space at the ends, each run of it inside one space,
+    control and invisible characters left out, at most 200 characters.
+
+    Not normalised (NFKC), because a name must equal that of a folder. It may hold "/" and "..": whoever makes a path of it must check that it stays inside.
+    """
+    if cell is None or (isinstance(cell, Real) and cell != cell):
+        return ""
+    if isinstance(cell, Real) and not isinstance(cell, Integral | bool) and math.isfinite(cell) and cell == math.floor(cell):
+        cell = int(cell)
+    if isinstance(cell, Integral) and not isinstance(cell, bool) and abs(int(cell)) > 10**TEXT_LIMIT:
+        return ""  # Python refuses to print a number of many thousand digits, and no name is one
+    text = " ".join(str(cell).split())
+    return "".join(c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"})[:TEXT_LIMIT].strip()
+
+
+@dataclass(frozen=True)
+class AUs:
+    """Action units of one clip. aus: active ones, sorted. skipped: each token that was left out, with its reason."""
+
+    aus: tuple[int, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def parse_aus(cell: object) -> AUs | None:
+    """Action units of a cell like "L4B+R12", "4，12" or "AU1 + AU2"; None where nobody coded them (an empty cell, nan, "/").
+
+    "0", "no" and "none" say that somebody looked and saw none: no active unit (our choice). Tokens stand between "+", ",", ";", "、" or their full-width
+    forms; sides (L, R, LL, RR, B, T) and intensities (A to E) are dropped. Left out with a reason: "(k)" (static in 4DME), "or" and "/" (undecided), and
+    whatever does not hold one number from 1 to 99.
+    """
+    text = unicodedata.normalize("NFKC", parse_text(cell))
+    if text.lower() in _NOBODY_CODED:
+        return None
+    if text.lower() in _NONE_ACTIVE:
+        return AUs()
+    found, skipped = set(), []
+    for token in filter(None, (part.strip() for part in _SEPARATORS.split(text))):
+        au, reason = _token(token)
+        if au:
+            found.add(au)
+        else:
+            skipped.append(f"{token[:40]} ({reason})")
+    return AUs(tuple(sorted(found)), tuple(skipped))
+
+
+def _token(token: str) -> tuple[int, str]:
+    """(number, "") or (0, why not)."""
+    if _STATIC.search(token):
+        return 0, "static"
+    if _OR.search(token) or "/" in token:
+        return 0, "undecided"
+    runs = re.findall(r"[0-9]+", token)
+    match = _AU.fullmatch(_NOISE.sub("", token))
+    if len(runs) != 1 or not match or not 1 <= int(match[1]) <= 99:
+        return 0, "not an action unit"
+    return int(match[1]), ""
+
+
+def parse_emotion(cell: object) -> str:
+    """Lower case, without white space at the ends, "happy", "sad", "other" … as "happiness", "sadness", "others" …
+
+    Case says nothing here: which emotions a label set keeps is decided per data set (CASME II's "fear" is left out of three classes, SAMM's "Fear" is not).
+    """
+    text = unicodedata.normalize("NFKC", parse_text(cell)).strip().lower()
+    return EMOTIONS.get(text, text)
+
+
+def peak_or_middle(onset: int, apex: object, offset: int) -> tuple[int, str]:
+    """(peak, ""), or (the middle frame, why) where the apex is missing, "/" or outside [onset, offset]. The middle is (onset + offset) // 2 (our choice,
+    that of other loaders too). apex: a cell or a number."""
+    peak = parse_int(apex)
+    if peak is None:
+        text = parse_text(apex)
+        return (onset + offset) // 2, f"{text[:40]!r} is no frame" if text else "missing"
+    if not onset <= peak <= offset:
+        return (onset + offset) // 2, f"{peak} is outside {onset} to {offset}"
+    return peak, ""
