@@ -28,6 +28,7 @@ VERBS = {  # verb: (module, attribute, one line of help)
     "info": ("listing", "info", "All about one name: parts, presets, weights, paper."),
     "plugins": ("listing", "plugins", "Installed plugins, and what is wrong with those that fail."),
     "predict": ("predict", "command", "Find and name micro-expressions in a face video."),
+    "data": ("data", "app", "Check data sets against published counts, and prepare them."),
     "train": ("train", "command", "Train a model on a data set."),
     "evaluate": ("evaluate", "command", "Score a model under a protocol, such as LOSO."),
     "compare": ("compare", "command", "Compare two runs, subject by subject."),

@@ -29,6 +29,11 @@ class Composite:
         self.labels, self.task = tuple(first.labels), first.task
 
     @property
+    def published_part(self) -> str:
+        """The part under which its counts are published: what is partial is compared with the whole."""
+        return self.part
+
+    @property
     def provides(self) -> tuple[str, ...]:
         """What every data set has, and macro clips where anyone has them."""
         common = set.intersection(*(set(d.provides) for d in self.datasets))

@@ -33,6 +33,12 @@ class Megc2019(Composite):
                 )
 
 
+    @property
+    def published_part(self) -> str:
+        """The whole."""
+        return "3"
+
+
 class CasmeSammMmew(Composite):
     """CASME II, SAMM and MMEW in three classes (145 + 133 + 234 = 512 clips where all are whole)."""
 

@@ -28,7 +28,7 @@ def open_dataset(data: str, *, roots: Mapping[str, Path] | None = None, remap: P
     should be, `UsageError` for options that the data set does not take.
     """
     roots = dict(roots or {})
-    name, part, path = _parse(data)
+    name, part, path = parse(data)
     if path is not None:
         roots[""] = path
     target = registry().get("dataset", name).load()
@@ -57,6 +57,11 @@ def open_clips(data: str | Dataset, preprocessing: Preprocessing, *, jobs: int =
     return ClipData(dataset, preprocessing, jobs=jobs, progress=progress)
 
 
+def is_composite(name: str) -> bool:
+    """Whether a registered data set is made of others, and so asks for several roots."""
+    return "roots" in inspect.signature(registry().get("dataset", name).load()).parameters
+
+
 def parse_roots(given: Sequence[str]) -> dict[str, Path]:
     """What `--root` says: DIR for the data set asked for (under ""), NAME=DIR for one by name."""
     roots = {}
@@ -67,8 +72,8 @@ def parse_roots(given: Sequence[str]) -> dict[str, Path]:
     return roots
 
 
-def _parse(data: str) -> tuple[str, str, Path | None]:
-    """Name, part, and the path of a table given as such."""
+def parse(data: str) -> tuple[str, str, Path | None]:
+    """Name, part, and the path of a table given as such: ("casme2", "5", None), ("csv", "", Path("clips.csv"))."""
     name, _, part = data.rpartition(":")
     for text, rest in ((data, ""), (name, part)):
         if Path(text).suffix.lower() in MANIFESTS:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from merzoo.data.readers.crops import Release, face_crops
 from merzoo.data.readers.labels import AUS, CROSS_AUS, exclusions, label_sets
@@ -101,6 +101,12 @@ class Recorded(ABC):
             why = f" (first: {reading.dropped[0].what}: {reading.dropped[0].why})" if reading.dropped else ""
             raise DataError(f"{self.name}: no clip of {reading.rows} annotations has its frames below {self.root}{why}; see `merzoo data verify {self.name}`")
         return reading
+
+    def with_part(self, part: str) -> Self:
+        """The same tree, read once, under another label set."""
+        other = type(self)(self.root, part)
+        other.__dict__["reading"] = self.reading
+        return other
 
     @property
     def sources(self) -> tuple[RecordedClips]:

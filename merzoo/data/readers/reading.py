@@ -52,6 +52,7 @@ class Reading:
     release: Release
     sheets: list[Path] = field(default_factory=list)
     rows: int = 0  # annotations met
+    annotated: list[tuple[str, str, str]] = field(default_factory=list)  # (kind, subject, emotion) of each, with or without frames
     recordings: dict[str, Recording] = field(default_factory=dict)
     dropped: list[Dropped] = field(default_factory=list)
     unlabelled: list[str] = field(default_factory=list)  # folders of frames without an annotation
@@ -84,6 +85,7 @@ class Reading:
         offset in frame numbers as they stand in the sheet; an apex that is missing or outside gives the middle frame. What cannot be a clip goes to `dropped`.
         """
         self.rows += 1
+        self.annotated.append((kind, subject, emotion))
         what = f"{subject}/{clip_id}"
         sample_id = f"{self.dataset}:{what}"
         fault = _fault(sample_id, self.recordings, frames, interval, kind)
