@@ -36,7 +36,7 @@ class RecordedClips:
         for sample_id, clip in self._recordings.items():
             folder = clip.folder.relative_to(self.root).as_posix() if clip.folder.is_relative_to(self.root) else clip.folder.name
             sizes = [_size(clip.folder / clip.names[at]) for at in (0, len(clip.names) // 2, -1)]
-            digest.update(json.dumps([sample_id, folder, clip.names, sizes]).encode())
+            digest.update(json.dumps([sample_id, folder, clip.names, sizes, clip.release]).encode())
         return digest.hexdigest()
 
     def lengths(self) -> dict[str, int]:
@@ -46,7 +46,7 @@ class RecordedClips:
     def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
         """uint8 [T, size, size, 3], RGB; see `face_crops`."""
         clip = self._recordings[sample_id]
-        return face_crops(sample_id, [clip.folder / name for name in clip.names], self.release, preprocessing)
+        return face_crops(sample_id, [clip.folder / name for name in clip.names], clip.release or self.release, preprocessing)
 
 
 class Recorded(ABC):
@@ -63,7 +63,7 @@ class Recorded(ABC):
     default_part: ClassVar[str]
     multi_label: ClassVar[tuple[str, ...]] = ()  # parts whose clips carry several labels
     has_aus: ClassVar[bool] = True
-    provides: tuple[str, ...] = ("emotion-labels", "au-labels")
+    closed: ClassVar[str] = ""  # folders of such a name (regular expression, case aside) hold frames alone: no sheet is sought in them
 
     def __init__(self, root: Path | str, part: str = "") -> None:
         self.root, self.part = Path(root).expanduser().resolve(), part or self.default_part
@@ -80,6 +80,11 @@ class Recorded(ABC):
     @abstractmethod
     def read(self) -> Reading:
         """Read sheet and folders. Raises `DataError` where the tree is not this data set's."""
+
+    @property
+    def provides(self) -> tuple[str, ...]:
+        """What the clips offer to a strategy, in words of `merzoo.needs.VOCABULARY`."""
+        return ("emotion-labels", *(("au-labels",) if self.has_aus else ()))
 
     @property
     def task(self) -> Task:

@@ -9,6 +9,8 @@ from merzoo.data.readers.corrections import Applied
 from merzoo.data.readers.crops import Release
 from merzoo.data.readers.frames import FrameList, pick
 from merzoo.data.readers.parse import parse_aus, parse_int, peak_or_middle
+from merzoo.faces.clip import thin
+from merzoo.interval import Interval
 from merzoo.text import plain
 
 MARGIN = 8  # frames kept before the onset and after the offset, where they exist, for annotations read a little differently (our choice)
@@ -32,6 +34,7 @@ class Recording:
     aus: str | None  # "4+12"; None where nobody coded them
     fold: str = ""  # of an official split
     notes: tuple[str, ...] = ()  # what was mended
+    release: Release | None = None  # where it is another than that of the tree
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,17 @@ class Reading:
     missing: dict[str, int] = field(default_factory=dict)  # sample id -> frames absent between onset and offset
     apexes: dict[str, str] = field(default_factory=dict)  # sample id -> why its apex is the middle frame
     corrections: list[Applied] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # what holds for the whole set, and where two of its files disagree
+    most_frames: int = 64  # of a macro clip: it may last many seconds, and nobody looks at every frame (our choice)
 
     def drop(self, where: str, what: str, why: str) -> None:
         """Note what does not become a clip."""
         self.dropped.append(Dropped(where, plain(what, 120), plain(why, 200)))
+
+    def unnamed(self, where: str, what: str, why: str) -> None:
+        """An annotation that does not say whose it is, or of which clip."""
+        self.rows += 1
+        self.drop(where, what, why)
 
     def add(
         self,
@@ -78,6 +88,7 @@ class Reading:
         kind: str = "micro",
         fold: str = "",
         notes: tuple[str, ...] = (),
+        release: Release | None = None,
     ) -> None:
         """One annotation.
 
@@ -94,8 +105,9 @@ class Reading:
             self.drop(where, what, fault)
             return
         peak, reason = peak_or_middle(onset, interval[1], offset)
-        kept, absent = pick(frames, onset - MARGIN, offset + MARGIN)
-        numbers = frames.numbers[kept]
+        margin = MARGIN if kind == "micro" else 0
+        kept, absent = pick(frames, onset - margin, offset + margin)
+        numbers, names = frames.numbers[kept], frames.names[kept]
         inside = [i for i, number in enumerate(numbers) if onset <= number <= offset]
         if len(inside) < (2 if kind == "micro" else 1):
             self.drop(where, what, f"{len(inside)} of its frames {onset} to {offset} are in {frames.folder.name}; extract them again")
@@ -103,6 +115,12 @@ class Reading:
         start, stop = inside[0], inside[-1]
         at = min(inside, key=lambda i: (abs(numbers[i] - peak), i))
         gone = sum(onset <= number <= offset for number in absent)
+        if kind == "macro" and len(inside) > self.most_frames:
+            chosen = thin(Interval(start, at, stop), max(3, self.most_frames))
+            names, start, at, stop = tuple(names[i] for i in chosen), 0, chosen.index(at), len(chosen) - 1
+            notes = (*notes, f"{len(chosen)} of {len(inside)} frames kept")
+        if not reason and numbers[at] != peak:
+            reason = f"{peak} is not on disk, {numbers[at]} is the nearest frame"
         if reason:
             self.apexes[sample_id] = reason
             notes = (*notes, f"apex: {reason}")
@@ -114,8 +132,8 @@ class Reading:
         if found is not None and found.skipped:
             notes = (*notes, f"AUs left out: {', '.join(found.skipped)}")
         self.recordings[sample_id] = Recording(
-            sample_id, f"{self.dataset}:{subject}", clip_id, kind, frames.folder, frames.names[kept], start, at, stop,
-            emotion, raw_emotion or emotion, units, fold, notes,
+            sample_id, f"{self.dataset}:{subject}", clip_id, kind, frames.folder, names, start, at, stop,
+            emotion, raw_emotion or emotion, units, fold, notes, release,
         )  # fmt: skip
 
 
