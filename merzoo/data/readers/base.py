@@ -16,6 +16,7 @@ from merzoo.data.readers.reading import Reading, Recording
 from merzoo.data.table import Task
 from merzoo.errors import DataError, UnknownNameError
 from merzoo.specs import Preprocessing
+from merzoo.text import plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,6 +135,20 @@ class Recorded(ABC):
             found = {mapping[emotion] for emotion in clip.emotion.split("+") if emotion in mapping}
             return "+".join(label for label in self.labels if label in found) or None
         return mapping.get(clip.emotion, "" if clip.kind == "macro" else None)
+
+    def left_out(self) -> dict[str, str]:
+        """{sample id: why} of the clips found that the part does not use."""
+        excluded, parts = exclusions(self.name, self.part), label_sets(self.name).values()
+        why = {}
+        for clip in self.reading.recordings.values():
+            if self.label_of(clip) is not None:
+                continue
+            known = any(emotion in mapping for mapping in parts for emotion in clip.emotion.split("+"))
+            default = "nobody coded its action units" if self.part == AUS else f"its emotion is no class of part {self.part}"
+            why[clip.sample_id] = excluded.get(clip.sample_id.partition(":")[2]) or (
+                default if known or self.part == AUS else f"its emotion {plain(repr(clip.raw_emotion), 60)} is in no label set; mend it in the sheet"
+            )
+        return why
 
     def table(self) -> pd.DataFrame:
         """The clips of this part, with the columns of `merzoo.data.table.COLUMNS` and "fold"."""
