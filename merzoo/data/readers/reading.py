@@ -89,17 +89,19 @@ class Reading:
         fold: str = "",
         notes: tuple[str, ...] = (),
         release: Release | None = None,
+        fault: str = "",
     ) -> None:
         """One annotation.
 
         where: sheet and row. subject: its padded id. clip_id: unique in the subject. frames: what is on disk (None: no folder). interval: onset, apex and
-        offset in frame numbers as they stand in the sheet; an apex that is missing or outside gives the middle frame. What cannot be a clip goes to `dropped`.
+        offset in frame numbers as they stand in the sheet; an apex that is missing or outside gives the middle frame. fault: why the data set's authors say
+        that it is none. What cannot be a clip goes to `dropped`.
         """
         self.rows += 1
         self.annotated.append((kind, subject, emotion))
         what = f"{subject}/{clip_id}"
         sample_id = f"{self.dataset}:{what}"
-        fault = _fault(sample_id, self.recordings, frames, interval, kind)
+        fault = fault or _fault(sample_id, self.recordings, frames, interval, kind)
         onset, offset = parse_int(interval[0]), parse_int(interval[2])
         if fault or frames is None or onset is None or offset is None:
             self.drop(where, what, fault)

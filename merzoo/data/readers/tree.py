@@ -33,7 +33,8 @@ def find_sheets(dataset: Recorded, *patterns: str) -> list[Path]:
 
     Raises `DataError` that says what is looked for.
     """
-    files = [path for path, is_folder in walk(dataset.root, DEPTH) if not is_folder and path.suffix.lower() in SHEETS and not path.name.startswith("~$")]
+    every = walk(dataset.root, DEPTH, dataset.closed)
+    files = [path for path, is_folder in every if not is_folder and path.suffix.lower() in SHEETS and not path.name.startswith("~$")]
     for pattern in patterns:
         found = [path for path in files if fnmatch(path.name.lower(), pattern.lower())]
         if found:
