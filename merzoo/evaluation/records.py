@@ -16,6 +16,7 @@ KINDS = ("evaluation", "training")
 TASKS = ("classes", "multi-label")  # one label a sample, or any number of them ("" = none, else names joined by "+")
 MAX_TEXT = 300  # characters of a name
 MAX_CLASSES = 100  # a confusion matrix a subject is held in memory
+MAX_CONDITIONS = 100  # each is resampled
 MAX_ENVIRONMENT = 50  # entries
 MAX_CHECKS = 50  # of a fold, and conditions under which it was tested again
 SUM_TOLERANCE = 1e-3  # bf16 softmax printed in full sums to 1 within this
@@ -50,6 +51,10 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
     look.true(bool(seeds) and all(is_count(s) for s in seeds) and len(set(seeds)) == len(seeds), "seeds", "different integers >= 0")
     look.true("parameters" not in facts or facts["parameters"] is None or is_count(facts["parameters"]), "parameters", "an integer")
     look.true(isinstance(facts.get("reference", False), bool), "reference", "true or false")
+    conditions = look.sequence(facts.get("perturb", []), "perturb")
+    for condition in conditions:
+        look.text(condition, "perturb")
+    look.true(len(set(conditions)) == len(conditions) <= MAX_CONDITIONS, "perturb", f"at most {MAX_CONDITIONS} different conditions")
     if facts["kind"] == "training":
         return None
     look.true(isinstance(facts.get("protocol"), Mapping), "protocol", "a fold manifest")

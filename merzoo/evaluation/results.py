@@ -95,6 +95,26 @@ def scored(pool: Predictions, protocol: Protocol, resamples: int = RESAMPLES, wh
     }
 
 
+def perturbed(
+    path: Path, labels: tuple[str, ...], task: str, protocol: Protocol, records: Sequence[dict[str, Any]], conditions: Sequence[str], resamples: int = RESAMPLES
+) -> dict[str, dict[str, dict[str, float]]]:
+    """condition -> scores as in `scored`, of checked fold records whose test clips were also predicted under these conditions.
+
+    Raises `RunError` where a fold lacks one.
+    """
+    scores = {}
+    for condition in conditions:
+        lacking = next((record for record in records if condition not in record.get("perturbed", {})), None)
+        if lacking:
+            raise RunError(f"{path}: fold {lacking['fold_id']} was not predicted under {condition}; delete its file and resume the run")
+        harder = [
+            {**record, "predictions": [{**p, "probabilities": q} for p, q in zip(record["predictions"], record["perturbed"][condition], strict=True)]}
+            for record in records
+        ]
+        scores[condition] = estimates(bootstrap(pooled(path, labels, task, protocol, harder), resamples))
+    return scores
+
+
 def estimates(intervals: Intervals) -> dict[str, dict[str, float]]:
     """metric -> {"value", "low", "high"}."""
     return {name: asdict(estimate) for name, estimate in intervals.scores.items()}

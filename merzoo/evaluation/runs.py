@@ -23,7 +23,7 @@ from merzoo.evaluation.files import dumps, is_leftover, make_folder, read_json, 
 from merzoo.evaluation.pool import Predictions
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.records import SCHEMA, check_fold, check_run
-from merzoo.evaluation.results import pooled, scored
+from merzoo.evaluation.results import perturbed, pooled, scored
 from merzoo.version import __version__
 
 _KEPT: dict[str, tuple[str, ...]] = {  # of run.json in result.json, and the fields that were checked where there could be more
@@ -55,7 +55,8 @@ class RunFolder:
 
         facts: {kind: "evaluation" | "training", model, preset, parts, weights: null | {tag, sha256}, data: {name, part, manifest_hash, samples, subjects},
         protocol: `Protocol.to_json()` (evaluation only), labels, seeds, precision, environment: `environment(…)`} and what else the caller wants kept
-        (known: "parameters", an int, "reference", a bool, and "options" and "views": what the preset stands for). Schema and time of creation are added here.
+        (known: "parameters", an int, "reference", a bool, "perturb", the conditions of each fold's "perturbed", and "options" and "views": what the preset
+        stands for). Schema and time of creation are added here.
         Raises `RunError` for a folder that cannot be written, that is neither empty nor a run, or that holds a run asked differently (says in what);
         warns where a continued run began in another environment.
         """
@@ -174,18 +175,21 @@ def predictions(run: RunFolder) -> Predictions:
 def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
     """What result.json holds, made from the folds alone. An unfinished run gives the scores so far and "complete": false.
 
-    What `merzoo.evaluation.results.scored` says of the predictions, and: folds; seconds: of all stages, one that serves all folds counted once a seed;
-    training_subjects: how many people some stage saw; and of run.json what names the run. Warns where a class never occurs in the truth.
-    Raises as `predictions`.
+    What `merzoo.evaluation.results.scored` says of the predictions, and: perturbed, {condition: scores} where harder clips were asked for; folds; seconds:
+    of all stages, one that serves all folds counted once a seed; training_subjects: how many people some stage saw; and of run.json what names the run.
+    Warns where a class never occurs in the truth. Raises as `predictions`, and `RunError` where a fold lacks a condition that was asked for.
     """
     records = list(run.folds())
     pool = pooled(run.path, run.labels, run.task, run.protocol, records)
     expected = len(run.seeds) * len(run.protocol.folds)
+    conditions = run.facts.get("perturb") or []
+    harder = {"perturbed": perturbed(run.path, run.labels, run.task, run.protocol, records, conditions, resamples)} if conditions else {}
     return {
         **{key: _kept(run.facts.get(key), fields) for key, fields in _KEPT.items()},
         "schema": SCHEMA,
         "protocol": {"name": run.protocol.name, "hash": run.protocol.hash, "folds": len(run.protocol.folds)},
         **scored(pool, run.protocol, resamples, f"{run.path}: "),
+        **harder,
         "complete": len(records) == expected,
         "folds": {"done": len(records), "expected": expected},
         "training_subjects": len({subject for r in records for stage in r["stages"] for subject in stage["subjects"]}),
