@@ -12,7 +12,8 @@ LARGEST = 2**31  # no frame number comes near it, and every array of frame numbe
 TEXT_LIMIT = 200  # characters
 
 _INT = re.compile(r"[+-]?[0-9]{1,15}(?:\.0*)?")
-_SEPARATORS = re.compile(r"[+,;、\n]")  # after NFKC, which makes a full-width ＋ ， ； the plain ones
+_NARROW = {0xFF01 + at: 0x21 + at for at in range(94)}  # full-width signs to the plain ones; not NFKC, which reads a footnote mark as a digit (12² as 122)
+_SEPARATORS = re.compile(r"[+,;、]")
 _OR = re.compile(r"or", re.IGNORECASE)
 _STATIC = re.compile(r"\(\s*k\s*\)", re.IGNORECASE)
 _NOISE = re.compile(r"[\s()\[\]{}?*'’\".#_]+")
@@ -28,36 +29,38 @@ EMOTIONS = {  # other words for one emotion; "repression" against "others" is de
 
 def parse_int(cell: object) -> int | None:
     """A whole number below 2**31 in size, or None: 12, 12.0, "12", " 012 ", "12.0", full-width digits. Not 12.5, "/", a truth value or "#REF!"."""
-    if cell is None or isinstance(cell, bool):
+    number = _whole(cell)
+    if isinstance(cell, str):
+        text = cell[: TEXT_LIMIT + 1].translate(_NARROW).strip()
+        number = int(text.partition(".")[0]) if _INT.fullmatch(text) else None
+    return number if number is not None and abs(number) < LARGEST else None
+
+
+def _whole(cell: object) -> int | None:
+    """A number without a fraction as int; None for anything else, truth values too."""
+    if isinstance(cell, bool):
         return None
     if isinstance(cell, Integral):
-        number = int(cell)
-    elif isinstance(cell, Real):
-        if not math.isfinite(cell) or cell != math.floor(cell):
-            return None
-        number = int(cell)
-    elif isinstance(cell, str):
-        text = unicodedata.normalize("NFKC", cell[: TEXT_LIMIT + 1]).strip()
-        if not _INT.fullmatch(text):
-            return None
-        number = int(text.partition(".")[0])
-    else:
+        return int(cell)
+    try:
+        value = float(cell) if isinstance(cell, Real) else math.nan
+    except OverflowError:
         return None
-    return number if abs(number) < LARGEST else None
+    return int(value) if value.is_integer() else None
 
 
 def parse_text(cell: object) -> str:
     """A name as it stands in the cell: "" for None and nan, whole floats without their ".0", no white space at the ends, each run of it inside one space,
     control and invisible characters left out, at most 200 characters.
 
-    Not normalised (NFKC), because a name must equal that of a folder. It may hold "/" and "..": whoever makes a path of it must check that it stays inside.
+    Full-width and composed letters stay, because a name must equal that of a folder. It may hold "/" and "..": whoever makes a path of it must check that it stays inside.
     """
-    if cell is None or (isinstance(cell, Real) and cell != cell):
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
-    if isinstance(cell, Real) and not isinstance(cell, Integral | bool) and math.isfinite(cell) and cell == math.floor(cell):
-        cell = int(cell)
-    if isinstance(cell, Integral) and not isinstance(cell, bool) and abs(int(cell)) > 10**TEXT_LIMIT:
+    whole = _whole(cell)
+    if whole is not None and abs(whole) >= 10**TEXT_LIMIT:
         return ""  # Python refuses to print a number of many thousand digits, and no name is one
+    cell = cell if whole is None else whole
     text = " ".join(str(cell).split())
     return "".join(c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"})[:TEXT_LIMIT].strip()
 
@@ -77,7 +80,7 @@ def parse_aus(cell: object) -> AUs | None:
     forms; sides (L, R, LL, RR, B, T) and intensities (A to E) are dropped. Left out with a reason: "(k)" (static in 4DME), "or" and "/" (undecided), and
     whatever does not hold one number from 1 to 99.
     """
-    text = unicodedata.normalize("NFKC", parse_text(cell))
+    text = parse_text(cell).translate(_NARROW)
     if text.lower() in _NOBODY_CODED:
         return None
     if text.lower() in _NONE_ACTIVE:
@@ -110,7 +113,7 @@ def parse_emotion(cell: object) -> str:
 
     Case says nothing here: which emotions a label set keeps is decided per data set (CASME II's "fear" is left out of three classes, SAMM's "Fear" is not).
     """
-    text = unicodedata.normalize("NFKC", parse_text(cell)).strip().lower()
+    text = parse_text(cell).translate(_NARROW).lower()
     return EMOTIONS.get(text, text)
 
 
