@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from merzoo.errors import UnknownNameError, WeightsError
 
 Config = Mapping[str, Any]
+Task = Literal["classes", "multi-label"]  # one label a clip, or any number of them
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,32 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class Reported:
+    """A number that a paper states, and how it is measured again here.
+
+    data, protocol, macro, preset: as `merzoo evaluate` takes them. metric: "uf1", "uar", "accuracy" or "au_f1". value: in [0, 1]; None where the paper is
+    known to evaluate this way and its table is not known to us. table: where it stands. note: how the paper measured otherwise, what is our choice here.
+    """
+
+    data: str
+    protocol: str
+    metric: str
+    value: float | None
+    table: str = ""
+    note: str = ""
+    macro: str = ""
+    preset: str = "full"
+
+
+@dataclass(frozen=True)
 class Paper:
-    """The paper behind a model. `reported` holds (protocol, metric, value, table) rows that the paper itself states, and nothing else."""
+    """The paper behind a model. `reported` holds numbers that the paper itself states, and nothing else."""
 
     title: str
     authors: str = ""
     year: int | None = None
     arxiv: str = ""
-    reported: tuple[tuple[str, str, float, str], ...] = ()
+    reported: tuple[Reported, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,12 +89,15 @@ class WeightsSpec:
     protocol: str = ""
     metrics: Config = field(default_factory=dict)
     licence: str = "Apache-2.0"
+    task: Task = "classes"
 
     def __post_init__(self) -> None:
         """Raises `WeightsError` where a field is not what it should be: cards are files, and overlap with a test is refused on their word."""
         texts = {name: getattr(self, name) for name in ("tag", "preset", "source", "sha256", "protocol", "licence")}
         wrong = [name for name, value in texts.items() if not isinstance(value, str)]
         wrong += [name for name, value in (("trained_on", self.trained_on), ("metrics", self.metrics)) if not isinstance(value, Mapping)]
+        if self.task not in get_args(Task):
+            wrong.append("task")
         if not _texts(self.labels):
             wrong.append("labels")
         elif isinstance(self.trained_on, Mapping) and not _texts(self.trained_on.get("subjects", ())):

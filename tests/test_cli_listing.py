@@ -15,11 +15,11 @@ from merzoo.cli.output import print_json, print_table
 from merzoo.errors import DataError
 
 FRUIT = """
-from merzoo.specs import ModelSpec, Paper, Preset, View, WeightsSpec
+from merzoo.specs import ModelSpec, Paper, Preset, Reported, View, WeightsSpec
 
 def merzoo_register(register):
     weights = WeightsSpec("first", "full", "package:x/y", "0" * 64, ("a", "b"), {"data": "synthetic", "subjects": ["s1", "s2"]}, "loso", {"uf1": 0.5})
-    paper = Paper("On fruit", year=2024, reported=(("LOSO", "UF1", 0.7, "Table 1"),))
+    paper = Paper("On fruit", year=2024, reported=(Reported("fruit:3", "loso", "uf1", 0.7, "Table 1"),))
     register.model(ModelSpec("fruit", "a fruit", "timm/resnet18", train_views={"x": (View("flow", {"size": 8}),)}, weights=(weights,), paper=paper))
     register.model(ModelSpec("fruit-salad", "many", "flow-grid"))
 """
@@ -69,7 +69,7 @@ def test_info_of_a_model(fruit):
         "x: flow(size=8)",
         "first: preset full, trained on synthetic, 2 subjects; uf1 0.5 (loso)",
         "On fruit, 2024",
-        "UF1 0.7 under LOSO (Table 1)",
+        "uf1 0.7 on fruit:3 under loso (Table 1)",
         "Apache-2.0",
     ):
         assert said in text

@@ -10,7 +10,7 @@ from merzoo.describe import describe
 from merzoo.entries import Register
 from merzoo.errors import CollisionError, MerzooWarning, PluginError, UnknownNameError, UsageError
 from merzoo.registry import Registry, info, list_models, registry
-from merzoo.specs import ModelSpec, Paper, Preprocessing, Preset, View, WeightsSpec
+from merzoo.specs import ModelSpec, Paper, Preprocessing, Preset, Reported, View, WeightsSpec
 
 WEIGHTS = WeightsSpec("first", "small", "package:x/y", "0" * 64, ("calm", "happy"), {"data": "synthetic", "subjects": ["a", "b"]}, metrics={"uf1": 0.5})
 MODEL = ModelSpec(
@@ -23,7 +23,7 @@ MODEL = ModelSpec(
     train_views={"pair": (View("look", {"frames": ("onset", "apex")}),)},
     presets={"full": Preset(), "small": Preset(backbone={"width": 8}, preprocessing=Preprocessing("eyes", 64))},
     weights=(WEIGHTS,),
-    paper=Paper("On fruit", reported=(("LOSO", "UF1", 0.7, "Table 1"),)),
+    paper=Paper("On fruit", reported=(Reported("fruit:3", "loso", "uf1", 0.7, "Table 1"),)),
 )
 
 
@@ -191,7 +191,8 @@ def test_describe_tells_everything_about_a_model(register):
     assert facts["views"]["train"] == {"pair": [{"kind": "look", "options": {"frames": ["onset", "apex"]}}]}
     assert facts["presets"]["small"]["backbone"] == {"width": 8} and facts["presets"]["small"]["preprocessing"] == {"aligner": "eyes", "size": 64}
     assert facts["weights"][0]["trained_on"] == {"data": "synthetic", "subjects": ["a", "b"]} and facts["weights"][0]["metrics"] == {"uf1": 0.5}
-    assert facts["paper"]["reported"] == [["LOSO", "UF1", 0.7, "Table 1"]]
+    (row,) = facts["paper"]["reported"]
+    assert (row["data"], row["protocol"], row["metric"], row["value"], row["table"]) == ("fruit:3", "loso", "uf1", 0.7, "Table 1")
     assert (facts["plugin"], facts["licence"], facts["also"]) == ("orchard", "Apache-2.0", [])
     assert json.loads(json.dumps(facts)) == facts
 

@@ -31,6 +31,7 @@ VERBS = {  # verb: (module, attribute, one line of help)
     "data": ("data", "app", "Check data sets against published counts, and prepare them."),
     "train": ("train", "command", "Train a model on a data set."),
     "evaluate": ("evaluate", "command", "Score a model under a protocol, such as LOSO."),
+    "reproduce": ("reproduce", "command", "Measure again what a paper reports."),
     "compare": ("compare", "command", "Compare two runs, subject by subject."),
     "leaderboard": ("leaderboard", "app", "Make the board from a folder of runs."),
 }

@@ -100,8 +100,9 @@ def _model(facts: dict[str, Any]) -> Iterator[str]:
         yield "  weights     none"
     if paper := facts["paper"]:
         yield "  paper       " + ", ".join(str(paper[key]) for key in ("title", "authors", "year", "arxiv") if paper[key])
-        for protocol, metric, value, table in paper["reported"]:
-            yield f"    reported  {metric} {value} under {protocol} ({table})"
+        for row in paper["reported"]:
+            value = "not known to us" if row["value"] is None else row["value"]
+            yield f"    reported  {row['metric']} {value} on {row['data']} under {row['protocol']}" + (f" ({row['table']})" if row["table"] else "")
     yield f"  licence     {facts['licence']}"
 
 

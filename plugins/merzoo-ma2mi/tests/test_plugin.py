@@ -40,7 +40,7 @@ def test_full_models_follow_mmnets_recipe():
 def test_no_number_is_called_the_papers():
     for model in ("miacnet", "miacnet-ma2mi"):
         paper = registry().model(model).paper
-        assert paper.arxiv == "2405.16451" and paper.reported == ()
+        assert paper.arxiv == "2405.16451" and all(row.value is None for row in paper.reported)
 
 
 def test_weights_come_from_their_cards(tmp_path, monkeypatch):

@@ -1,0 +1,122 @@
+"""The numbers a paper reports, measured again: for each the exact command, and the result where the data are here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from merzoo.data.composite import Composite
+from merzoo.data.sources import open_dataset, parse
+from merzoo.errors import DataError, UsageError
+from merzoo.registry import registry
+from merzoo.specs import ModelSpec, Reported
+
+if TYPE_CHECKING:
+    from merzoo.data.table import Dataset
+
+
+@dataclass(frozen=True)
+class Target:
+    """One way in which a paper evaluates, with all the numbers it reports of it.
+
+    command: what runs it by hand. dataset: where the data are here. missing: else, what is not and how to ask for it.
+    """
+
+    rows: tuple[Reported, ...]
+    command: str
+    out: Path
+    dataset: Dataset | None
+    missing: str = ""
+
+
+def targets(model: str | ModelSpec, out: Path, roots: Mapping[str, Path] | None = None, seeds: int = 3, preset: str = "") -> list[Target]:
+    """What the model's paper reports, one target a data set and protocol. preset: instead of the one that belongs to the number.
+
+    Raises `UsageError` for a model without a paper or a paper that reports nothing.
+    """
+    spec = registry().model(model) if isinstance(model, str) else model
+    if spec.paper is None or not spec.paper.reported:
+        raise UsageError(f"{spec.name} has no reported number to reproduce; `merzoo evaluate {spec.name}` scores it on data of your choice")
+    groups: dict[tuple[str, ...], list[Reported]] = {}
+    for row in spec.paper.reported:
+        groups.setdefault((row.data, row.protocol, row.macro, preset or row.preset), []).append(row)
+    return [_target(spec, tuple(rows), *key, out=out, roots=roots or {}, seeds=seeds) for key, rows in groups.items()]
+
+
+def run(target: Target, model: str | ModelSpec, *, seeds: int = 3, preset: str = "", jobs: int = 1, device: str = "auto",
+        report: Callable[[str, int, int], None] | None = None) -> list[dict[str, Any]]:  # fmt: skip
+    """Evaluate one target whose data are here, going on where an earlier attempt stopped; reported and re-measured side by side.
+
+    A list of {data, protocol, metric, reported, table, note, measured {value, low, high}, difference (null: nothing reported), inside (whether the reported
+    value lies in the interval), run}. Raises as `evaluate`, and `UsageError` where the data are missing.
+    """
+    from merzoo.evaluation.evaluate import evaluate
+
+    if target.dataset is None:
+        raise UsageError(target.missing)
+    first = target.rows[0]
+    result = evaluate(
+        model, target.dataset, first.protocol, out=target.out, preset=preset or first.preset, seeds=seeds, jobs=jobs, device=device, resume=True, report=report
+    )  # fmt: skip
+    return [_compared(row, result, target.out) for row in target.rows]
+
+
+def _compared(row: Reported, result: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    found = result["scores"].get(row.metric)
+    facts = {**asdict(row), "reported": row.value, "measured": found, "difference": None, "inside": None, "run": str(out)}
+    del facts["value"]
+    if found is not None and row.value is not None:
+        facts |= {"difference": found["value"] - row.value, "inside": found["low"] <= row.value <= found["high"]}
+    return facts
+
+
+def _target(
+    spec: ModelSpec, rows: tuple[Reported, ...], data: str, protocol: str, macro: str, preset: str, *, out: Path, roots: Mapping[str, Path], seeds: int
+) -> Target:
+    place = out / re.sub(r"[^A-Za-z0-9.-]+", "-", f"{data}-{protocol}-{preset}" + (f"-{macro}" if macro else ""))
+    words = ["merzoo", "evaluate", spec.name, "--data", data, "--protocol", protocol, "--preset", preset, "--seeds", str(seeds)]
+    words += ["--macro", macro] if macro else []
+    words += ["--out", str(place)]
+    opened: list[Dataset] = []
+    missing = []
+    for name in (data, macro):
+        if name:
+            try:
+                opened.append(_open(name, roots))
+            except DataError as error:
+                missing.append(f"{error} ({_ask(name)})")
+    if missing:
+        return Target(rows, shlex.join(words), place, None, "; ".join(missing))
+    dataset = opened[0] if len(opened) == 1 else Composite(opened[0].name, opened[0].part, opened[:1], macro=opened[1:])
+    return Target(rows, shlex.join(words), place, dataset)
+
+
+def _open(name: str, roots: Mapping[str, Path]) -> Dataset:
+    """The data set, read, so that what is wrong with it is known before anything runs."""
+    dataset = open_dataset(name, roots=_of(name, roots))
+    dataset.table()
+    return dataset
+
+
+def _of(name: str, roots: Mapping[str, Path]) -> dict[str, Path]:
+    """The roots that concern one data set; all, for a composite."""
+    from merzoo.data.sources import is_composite
+
+    short = parse(name)[0]
+    return dict(roots) if is_composite(short) else {key: root for key, root in roots.items() if key == short}
+
+
+def _ask(name: str) -> str:
+    """How to get a data set, from the class that reads it."""
+    short = parse(name)[0]
+    ask = getattr(registry().get("dataset", short).load(), "ask", "")
+    return f"to get {short}: {ask}" if ask else f"see `merzoo info {short}`"
+
+
+def told(rows: Sequence[Reported]) -> str:
+    """What the paper reports of a target, in words: "UF1 0.8403, UAR 0.8375 (Table 3)"."""
+    return ", ".join(f"{row.metric} {'not known to us' if row.value is None else row.value}" + (f" ({row.table})" if row.table else "") for row in rows)
