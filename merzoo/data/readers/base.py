@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from merzoo.data.readers.crops import Release, face_crops
+from merzoo.data.readers.crops import Picked, Release, face_crops
 from merzoo.data.readers.labels import AUS, CROSS_AUS, exclusions, label_sets
 from merzoo.data.readers.reading import Reading, Recording
 from merzoo.data.table import Task
 from merzoo.errors import DataError, UnknownNameError
+from merzoo.faces.video import FrameFiles, FrameSource, VideoFile
 from merzoo.specs import Preprocessing
 from merzoo.text import plain
 
@@ -36,9 +37,12 @@ class RecordedClips:
         digest = hashlib.sha256(f"{self.name} {self.release}\n".encode())
         for sample_id, clip in self._recordings.items():
             folder = clip.folder.relative_to(self.root).as_posix() if clip.folder.is_relative_to(self.root) else clip.folder.name
-            sizes = [_size(clip.folder / clip.names[at]) for at in (0, len(clip.names) // 2, -1)]
-            digest.update(json.dumps([sample_id, folder, clip.names, sizes, clip.release]).encode())
+            digest.update(json.dumps([sample_id, folder, clip.names, self.traits(clip), clip.release]).encode())
         return digest.hexdigest()
+
+    def traits(self, clip: Recording) -> list[object]:
+        """What tells a clip's files from others of the same names: the sizes of three."""
+        return [_size(clip.folder / clip.names[at]) for at in (0, len(clip.names) // 2, -1)]
 
     def lengths(self) -> dict[str, int]:
         """sample id -> frames, clips of a subject together."""
@@ -47,7 +51,14 @@ class RecordedClips:
     def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
         """uint8 [T, size, size, 3], RGB; see `face_crops`."""
         clip = self._recordings[sample_id]
-        return face_crops(sample_id, [clip.folder / name for name in clip.names], clip.release or self.release, preprocessing)
+        return face_crops(sample_id, frames_of(clip), len(clip.names), clip.release or self.release, preprocessing)
+
+
+def frames_of(clip: Recording) -> FrameSource:
+    """The frames of one clip. Raises `MediaError` for a video that cannot be opened."""
+    if clip.video:
+        return Picked(VideoFile(clip.folder, clip.fps), [int(name) for name in clip.names])
+    return FrameFiles(clip.sample_id, [clip.folder / name for name in clip.names])
 
 
 class Recorded(ABC):
@@ -70,6 +81,10 @@ class Recorded(ABC):
         self.root, self.part = Path(root).expanduser().resolve(), part or self.default_part
         if self.part not in self.parts():
             raise UnknownNameError(f"part of {self.name}", self.part, [], f"(its parts: {', '.join(self.parts())})")
+        self.check_root()
+
+    def check_root(self) -> None:
+        """Raise `DataError` where the root cannot be read."""
         if not self.root.is_dir():
             raise DataError(f"{self.name}: {self.root} is no folder; give the folder in which {self.title} was extracted with --root")
 
@@ -161,9 +176,9 @@ class Recorded(ABC):
                 continue
             rows.append(
                 {
-                    "sample_id": clip.sample_id, "dataset": self.name, "subject": clip.subject, "clip_id": clip.clip_id, "kind": clip.kind,
-                    "start": clip.start, "peak": clip.peak, "stop": clip.stop, "fps": self.reading.fps, "frames": len(clip.names),
-                    "emotion": label, "aus": clip.aus, "corrections": "; ".join(clip.notes), "fold": clip.fold,
+                    "sample_id": clip.sample_id, "dataset": clip.subject.partition(":")[0], "subject": clip.subject, "clip_id": clip.clip_id,
+                    "kind": clip.kind, "start": clip.start, "peak": clip.peak, "stop": clip.stop, "fps": clip.fps or self.reading.fps,
+                    "frames": len(clip.names), "emotion": label, "aus": clip.aus, "corrections": "; ".join(clip.notes), "fold": clip.fold,
                 }
             )  # fmt: skip
         if not rows:

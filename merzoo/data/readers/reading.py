@@ -35,6 +35,8 @@ class Recording:
     fold: str = ""  # of an official split
     notes: tuple[str, ...] = ()  # what was mended
     release: Release | None = None  # where it is another than that of the tree
+    fps: float | None = None  # where it is another than that of the data set
+    video: bool = False  # `folder` is a video file, and `names` are the numbers of its frames
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,22 @@ class Reading:
         notes: tuple[str, ...] = (),
         release: Release | None = None,
         fault: str = "",
+        dataset: str = "",
+        fps: float | None = None,
+        video: bool = False,
     ) -> None:
         """One annotation.
 
         where: sheet and row. subject: its padded id. clip_id: unique in the subject. frames: what is on disk (None: no folder). interval: onset, apex and
         offset in frame numbers as they stand in the sheet; an apex that is missing or outside gives the middle frame. fault: why the data set's authors say
-        that it is none. What cannot be a clip goes to `dropped`.
+        that it is none. dataset, release, fps: where they are not those of the reading. video: `frames` are those of a video file. What cannot be a clip
+        goes to `dropped`.
         """
         self.rows += 1
         self.annotated.append((kind, subject, emotion))
         what = f"{subject}/{clip_id}"
-        sample_id = f"{self.dataset}:{what}"
+        dataset = dataset or self.dataset
+        sample_id = f"{dataset}:{what}"
         fault = fault or _fault(sample_id, self.recordings, frames, interval, kind)
         onset, offset = parse_int(interval[0]), parse_int(interval[2])
         if fault or frames is None or onset is None or offset is None:
@@ -134,8 +141,8 @@ class Reading:
         if found is not None and found.skipped:
             notes = (*notes, f"AUs left out: {', '.join(found.skipped)}")
         self.recordings[sample_id] = Recording(
-            sample_id, f"{self.dataset}:{subject}", clip_id, kind, frames.folder, names, start, at, stop,
-            emotion, raw_emotion or emotion, units, fold, notes, release,
+            sample_id, f"{dataset}:{subject}", clip_id, kind, frames.folder, names, start, at, stop,
+            emotion, raw_emotion or emotion, units, fold, notes, release, fps, video,
         )  # fmt: skip
 
 
