@@ -49,11 +49,12 @@ def recordings(folder: Path, leave_out: Path | None = None) -> list[Path]:
 
     A folder with pictures directly in it is one recording, itself, and a warning says what lies beside its frames. Hidden files are passed over, and so is
     the folder `leave_out` (results of an earlier batch). A folder that cannot be read is listed, so that reading it says why; links to folders are followed
-    once.
+    once. A warning counts the files that are neither video nor picture by their names.
     """
     from merzoo.faces.video import PICTURES
 
     found: set[Path] = set()
+    others: list[Path] = []
     seen = set() if leave_out is None else {os.path.realpath(leave_out)} - {os.path.realpath(folder)}
 
     def unreadable(error: OSError) -> None:
@@ -67,12 +68,16 @@ def recordings(folder: Path, leave_out: Path | None = None) -> list[Path]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         shown = [name for name in files if not name.startswith(".")]
         found |= {Path(at, name) for name in shown if name.lower().endswith(VIDEOS)}
+        others += [Path(at, name) for name in shown if not name.lower().endswith((*VIDEOS, *PICTURES))]
         if any(name.lower().endswith(PICTURES) for name in shown):
             found.add(Path(at))
     if folder in found and len(found) > 1:
         text = f"{folder} holds frames and is taken as one recording; {len(found) - 1} more in it are left out: move the frames into a folder of their own"
-        warnings.warn(text, MerzooWarning, stacklevel=2)
+        warnings.warn(text, MerzooWarning, stacklevel=1)
         return [folder]
+    if found - {folder} and others:
+        text = f"{folder}: files that are no videos by their names are passed over: {len(others)}, as {min(others).relative_to(folder)}"
+        warnings.warn(text, MerzooWarning, stacklevel=1)  # always from here: said once, however often the folder is searched
     return sorted(found, key=lambda path: _natural(path.relative_to(folder)))
 
 

@@ -69,7 +69,6 @@ def clips(tmp_path):
     frames(root / "clip10")
     frames(root / "more" / "clip2", seed=1)
     (root / "clip9.mp4").write_bytes(b"this is no video\n" * 9)
-    (root / "notes.txt").write_text("not a recording")
     return root
 
 
@@ -149,6 +148,15 @@ def test_recordings_come_in_natural_order_without_hidden_ones_and_results(tmp_pa
     assert [p.relative_to(tmp_path).as_posix() for p in recordings(tmp_path, tmp_path / "out")] == ["a/x2.mov", "a/x10.mov", "b9.avi", "b10.MP4"]
 
 
+def test_files_that_are_passed_over_are_counted_once(model, clips, capsys):
+    (clips / "clip9.mp4").unlink()
+    for name in ("notes.txt", "more/clip3.xyz", ".hidden"):
+        (clips / name).write_text("not a recording")
+    code, printed = run(capsys, clips)
+    (line,) = printed.err.splitlines()
+    assert code == 0 and "passed over: 2" in line and "clip3.xyz" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -156,7 +164,7 @@ def test_recordings_come_in_natural_order_without_hidden_ones_and_results(tmp_pa
         (lambda d: [d / "clips", "--resume"], "give --out"),
         (lambda d: [d / "clips" / "clip10", "--resume"], "nothing to resume"),
         (lambda d: [d / "clips", "--out", d / "clips"], "another --out"),
-        (lambda d: [d / "clips", "--out", d / "clips" / "notes.txt"], "no folder"),
+        (lambda d: [d / "clips", "--out", d / "clips" / "clip9.mp4"], "no folder"),
         (lambda d: [d / "clips", "--weights", "nowhere"], "first"),
     ],
 )
