@@ -16,6 +16,7 @@ VOCABULARY = {  # word: (who provides it, what it means)
     "pair-code": ("backbone", "a code of what changes between two frames; a network that sees one frame has none"),
     "no-running-statistics": ("backbone", "no layer keeps statistics across batches (as batch norm does), so a step may be replayed with other weights"),
     "twice-differentiable": ("backbone", "second derivatives with respect to the weights exist, as a bi-level step wants"),
+    "multi-label": ("strategy", "it trains where a clip carries any number of labels, each a yes or no of its own"),
     "fitted": ("head", "it is fitted to features, without gradients"),
 }
 """The words that parts say they need and provide. A plugin may use words of its own; its README says what they mean."""

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from merzoo.entries import last_line
-from merzoo.errors import UsageError
+from merzoo.errors import NeedsError, UsageError
 from merzoo.interfaces import AuxiliaryTask, Backbone, Batch, Features, Head, Strategy
 from merzoo.making import make, make_view
 from merzoo.needs import check_needs
 from merzoo.registry import registry
-from merzoo.specs import Config, ModelSpec, Preprocessing, Preset, View, WeightsSpec
+from merzoo.specs import Config, ModelSpec, Preprocessing, Preset, Task, View, WeightsSpec
 
 if TYPE_CHECKING:
     from merzoo.prediction import Prediction
@@ -34,10 +34,18 @@ class Recognizer(nn.Module):
     auxiliary: Mapping[str, AuxiliaryTask]  # an nn.ModuleDict
 
     def __init__(
-        self, spec: ModelSpec, preset: str, labels: Sequence[str], backbone: Backbone, head: Head, auxiliary: Mapping[str, AuxiliaryTask], strategy: Strategy
+        self,
+        spec: ModelSpec,
+        preset: str,
+        labels: Sequence[str],
+        backbone: Backbone,
+        head: Head,
+        auxiliary: Mapping[str, AuxiliaryTask],
+        strategy: Strategy,
+        task: Task = "classes",
     ) -> None:
         super().__init__()
-        self.spec, self.preset, self.labels, self.strategy = spec, preset, tuple(labels), strategy
+        self.spec, self.preset, self.labels, self.strategy, self.task = spec, preset, tuple(labels), strategy, task
         self.backbone, self.head = backbone, head
         self.auxiliary = nn.ModuleDict(auxiliary)  # type: ignore[assignment]
         self.weights: WeightsSpec | None = None
@@ -62,8 +70,10 @@ class Recognizer(nn.Module):
         return self.head(self.backbone(batch))
 
     def probabilities(self, looks: Sequence[Batch]) -> Tensor:
-        """Probabilities [B, classes] in float32: softmax of each look's logits, averaged over looks (`ModelSpec.reduce`; our choice)."""
-        return torch.stack([self(batch).float().softmax(1) for batch in looks]).mean(0)
+        """Probabilities [B, classes] in float32: softmax of each look's logits, or their sigmoid where a clip may carry several labels, averaged over looks
+        (`ModelSpec.reduce`; our choice)."""
+        logits = [self(batch).float() for batch in looks]
+        return torch.stack([each.sigmoid() if self.task == "multi-label" else each.softmax(1) for each in logits]).mean(0)
 
     def auxiliary_predictions(self, looks: Sequence[Batch]) -> dict[str, dict[str, Tensor]]:
         """{task: {output: [B, ...]}} in float32 of the auxiliary tasks that predict, averaged over looks (our choice); {} where none does."""
@@ -125,9 +135,18 @@ def _named(part: Part) -> tuple[str, Config]:
     raise UsageError(f"a part is a name or (name, {{option: value}}), not {part!r}")
 
 
-def assemble(spec: ModelSpec, preset: str, labels: Sequence[str], *, data_provides: Iterable[str] | None = None, for_training: bool = True) -> Recognizer:
+def assemble(
+    spec: ModelSpec,
+    preset: str,
+    labels: Sequence[str],
+    task: Task = "classes",
+    *,
+    data_provides: Iterable[str] | None = None,
+    for_training: bool = True,
+) -> Recognizer:
     """The recogniser of a specification, with random weights from torch's global seed.
 
+    task: "multi-label" where a clip may carry any number of the labels; training then needs a strategy that provides "multi-label".
     data_provides: what the data at hand offers ("macro-clips"); None where no data is known yet, and then only the parts are checked.
     for_training False leaves out auxiliary tasks that only shape training. Raises `UsageError` for labels, options or views that cannot be, `NeedsError` and
     `UnknownNameError` before any part is imported.
@@ -138,6 +157,8 @@ def assemble(spec: ModelSpec, preset: str, labels: Sequence[str], *, data_provid
         raise UsageError(f"{spec.name}: reduce '{spec.reduce}' is not known; several test views of a clip are reduced by their 'mean'")
     options = spec.preset(preset)
     entries = registry().parts(spec)
+    if task == "multi-label" and for_training and "multi-label" not in entries[-1].provides:
+        raise NeedsError(f"data with several labels a clip, trained by the strategy '{spec.strategy}',", ["multi-label"])
     check_needs(entries, None if data_provides is None else frozenset(data_provides))
     build_backbone, build_head, *build_tasks, build_strategy = (entry.load() for entry in entries)
     backbone: Backbone = make(build_backbone, f"backbone '{spec.backbone}'", options.backbone)
@@ -150,7 +171,7 @@ def assemble(spec: ModelSpec, preset: str, labels: Sequence[str], *, data_provid
         if for_training or build_task.predicts:
             tasks[name] = make(build_task, f"auxiliary task '{name}'", options.auxiliary.get(name, {}), shapes, dict(backbone.inputs))
     strategy: Strategy = make(build_strategy, f"strategy '{spec.strategy}'", options.strategy)
-    recognizer = Recognizer(spec, preset, labels, backbone, head, tasks, strategy)
+    recognizer = Recognizer(spec, preset, labels, backbone, head, tasks, strategy, task)
     _check_views(recognizer)
     return recognizer
 
@@ -221,7 +242,7 @@ def load(
     for what, asked, own in (("preset", preset, found.preset), ("labels", None if labels is None else tuple(labels), found.labels)):
         if asked is not None and asked != own:
             raise UsageError(f"{name}: weights '{found.tag}' are of {what} {own!r}, not {asked!r}; leave the {what} out, or use weights=None")
-    recognizer = assemble(spec, found.preset, found.labels, for_training=False)
+    recognizer = assemble(spec, found.preset, found.labels, found.task, for_training=False)
     fill(recognizer, tensors, found.tag)
     recognizer.weights = found
     return recognizer.eval().to(device)

@@ -47,7 +47,7 @@ def _from_path(spec: ModelSpec, path: Path) -> tuple[WeightsSpec, dict[str, Tens
     if card.get("model") not in (None, spec.name):
         raise WeightsError(f"{path} holds weights of {card['model']!r}, not of {spec.name}; load them by that name")
     try:
-        found = WeightsSpec(path.name, card["preset"], str(path), digest(path), card["labels"], card.get("trained_on") or {})
+        found = WeightsSpec(path.name, card["preset"], str(path), digest(path), card["labels"], card.get("trained_on") or {}, task=card.get("task", "classes"))
     except KeyError as error:
         raise WeightsError(f"{path} does not say its labels and preset; only files written by `merzoo train` load by path") from error
     spec.preset(found.preset)

@@ -231,7 +231,7 @@ def test_a_crop_larger_than_the_faces_is_one_line_before_the_first_step(tiny: Cl
 
 
 def test_unlabelled_clips_are_one_line(tiny: ClipData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny, "label_index", np.where(np.arange(len(tiny.label_index)) == 3, -1, tiny.label_index))
+    monkeypatch.setattr(tiny, "targets", np.where(np.arange(len(tiny.targets))[:, None] == 3, np.float32(np.nan), tiny.targets))
     with pytest.raises(DataError, match="1 of 16 micro clips carry no label"):
         batches(tiny)
 

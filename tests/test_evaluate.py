@@ -215,7 +215,7 @@ def test_a_pretext_on_a_test_subjects_macro_clips_is_refused(peeking: str, data:
 
 def test_the_data_that_a_strategy_is_given_holds_no_test_subject(data: ClipData, tmp_path: Path) -> None:
     fold = loso(data.table).folds[0]
-    _, (stage,) = prepare(plan_of(data, (fold,), tmp_path), data, fold.test_subjects, derive(0))
+    _, (stage,) = prepare(plan_of(data, (fold,), tmp_path), data, fold, 0)
     assert not stage.clips[0].subjects & set(fold.test_subjects)
     assert len(stage.clips[0]) == 12
 

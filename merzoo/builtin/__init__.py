@@ -28,7 +28,7 @@ def _networks(register: Register) -> None:
     register.head("mlp", "merzoo.builtin.heads:MLPHead", needs=("pooled",), summary="two linear layers on the pooled features")
     register.head("gap", "merzoo.builtin.heads:GapHead", needs=("maps",), summary="global average pooling of the feature maps, then a linear layer")
     register.head("svm", "merzoo.builtin.flow_svm:LinearSVMHead", needs=("pooled",), provides=("fitted",), summary="linear support vector machine, fitted")
-    register.strategy("supervised", "merzoo.builtin.supervised:Supervised", summary="cross-entropy over all parameters")
+    register.strategy("supervised", "merzoo.builtin.supervised:Supervised", provides=("multi-label",), summary="cross-entropy over all parameters")
     register.strategy("fit-only", "merzoo.builtin.supervised:FitOnly", needs=("fitted",), summary="fits the head, trains nothing by gradients")
 
 

@@ -1,4 +1,4 @@
-"""Supervised training on labelled micro clips, and the strategy of models that are fitted instead of trained."""
+"""Supervised training on labelled clips, and the strategy of models that are fitted instead of trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Sche
 
 
 class Supervised(Strategy):
-    """Cross-entropy on labelled micro clips, AdamW, one stage for all parameters.
+    """Cross-entropy on labelled clips, AdamW, one stage for all parameters. Where a clip may carry several labels, binary cross-entropy of each.
 
     backbone_lr defaults to lr. augmentation, jitter and schedule take the fields of `Augmentation`, `IntervalJitter` and `Schedule`; interval_jitter False
     turns the jitter off. Auxiliary tasks, where the model has any, add their losses with weight `auxiliary_weight`.
@@ -65,11 +65,18 @@ class Supervised(Strategy):
         return GradientStage(name, batches, self.loss, tuple(groups), epochs=self.epochs, schedule=self.schedule, reset=reset)
 
     def loss(self, recognizer: Recognizer, batch: Batch, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy, plus the auxiliary losses."""
+        """Cross-entropy, plus the auxiliary losses. batch["label"]: int64 [B], or float [B, C] of several labels a clip, each then smoothed towards one half
+        (our choice); "accuracy" is then the share of right answers among all labels of all clips."""
         features = recognizer.backbone(batch)
         logits = recognizer.head(features)
-        loss = torch.nn.functional.cross_entropy(logits.float(), batch["label"], label_smoothing=self.label_smoothing)
-        logs = {"cross_entropy": loss.detach(), "accuracy": (logits.argmax(1) == batch["label"]).float().mean()}
+        label = batch["label"]
+        if label.ndim == 2:
+            smooth = label * (1 - self.label_smoothing) + self.label_smoothing / 2
+            loss, right = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), smooth), (logits > 0) == (label > 0.5)
+        else:
+            loss = torch.nn.functional.cross_entropy(logits.float(), label, label_smoothing=self.label_smoothing)
+            right = logits.argmax(1) == label
+        logs = {"cross_entropy": loss.detach(), "accuracy": right.float().mean()}
         if self.auxiliary_weight:
             for name, task in recognizer.auxiliary.items():
                 extra = task.loss(features, batch)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from merzoo.errors import DataError
-from merzoo.specs import Preprocessing
+from merzoo.specs import Preprocessing, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +27,6 @@ COLUMNS = (
     "aus",  # "4+12"; "" where none is active, a missing value where nobody coded them
     "corrections",  # what was mended in the annotation, and on whose word
 )
-
-
-Task = Literal["classes", "multi-label"]  # one label a clip, or any number of them
 
 
 class ClipSource(Protocol):

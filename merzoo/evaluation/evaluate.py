@@ -30,6 +30,7 @@ from merzoo.evaluation.workers import Report, Submit, workers
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
+from merzoo.training.data import labelled_clips
 from merzoo.training.engine import Machine
 
 
@@ -47,6 +48,8 @@ def evaluate(
     device: str = "auto",
     precision: str = "auto",
     only: Sequence[str] = (),
+    audit: bool = False,
+    flip_labels: float = 0.0,
     report: Report | None = None,
     checkpoint_seconds: float = 30.0,
 ) -> dict[str, Any]:
@@ -54,8 +57,9 @@ def evaluate(
 
     model: a registered name, or a specification of registered parts. data: NAME or NAME:PART, or the data set itself. seeds: how many (0, 1, …) or which.
     weights: what each fold starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared (a
-    script that asks for several needs `if __name__ == "__main__":`). only: fold ids, to run those alone. Raises any `MerzooError`, before the first fold
-    wherever it can be known by then.
+    script that asks for several needs `if __name__ == "__main__":`). only: fold ids, to run those alone. audit: keep what the test clips were
+    taken for after each epoch, and check that nothing was learned from them. flip_labels: share of each fold's training clips that get a wrong class.
+    Raises any `MerzooError`, before the first fold wherever it can be known by then.
     """
     say = report or (lambda text, done, total: None)
     spec = registry().model(model) if isinstance(model, str) else model
@@ -64,23 +68,27 @@ def evaluate(
         raise UsageError(f"seeds and jobs must be at least 1, not {len(chosen)} and {jobs}")
     dataset = open_dataset(data) if isinstance(data, str) else data
     make_protocol = protocol_by_name(protocol, dataset.task)
+    _check_options(dataset, audit, flip_labels)
     start = named_start(spec, weights)
     threads, shared_threads = _threads(Path(out), jobs, len(chosen), resume)
     machine = Machine.of(device, precision, threads)
     clips = open_clips(dataset, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
-    network = assemble(spec, preset, clips.labels, data_provides=clips.dataset.provides)
+    network = assemble(spec, preset, clips.labels, clips.task, data_provides=clips.dataset.provides)
     folds = with_same_people(make_protocol(clips.table), clips.table, same_people(shared_subjects()))
     _refuse_overlap(folds, start)
     unknown = [name for name in only if name not in folds.by_id]
     if unknown:
         raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
     parameters = sum(value.numel() for value in network.saved().values())
-    facts = {"kind": "evaluation", "protocol": folds.to_json(), **facts_of(spec, preset, clips, chosen, machine, start, parameters)}
+    asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels}
+    facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, parameters)}
     facts["environment"]["shared_threads"] = shared_threads
     run = RunFolder.create(out, facts, resume=resume)
     warn_of_size(spec, preset, machine)
     tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
-    plan = Plan(spec, preset, clips.dataset, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads)
+    plan = Plan(
+        spec, preset, dataset, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads, folds.kind, flip_labels, audit
+    )
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
     with workers(plan, clips, jobs, say) as submit:
         _run(run, folds, todo, submit, jobs, say)
@@ -88,6 +96,14 @@ def evaluate(
     if result["complete"]:
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
     return result
+
+
+def _check_options(dataset: Dataset, audit: bool, flip_labels: float) -> None:
+    """Raise `UsageError` for what this data set does not allow."""
+    if not 0 <= flip_labels <= 1:
+        raise UsageError(f"--flip-labels {flip_labels} is a share of the training clips; give 0 to 1")
+    if dataset.task != "classes" and (audit or flip_labels):
+        raise UsageError(f"{'--audit' if audit else '--flip-labels'} needs one label a clip, and the clips of {dataset.name} carry several; leave it out")
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,7 @@ def named_start(spec: ModelSpec, weights: str | None) -> NamedStart:
     subjects = frozenset(found.trained_on.get("subjects", ()))
     if not subjects:
         raise UsageError(f"weights '{found.tag}' do not say whom they were trained on, so overlap with the test cannot be excluded; start from scratch")
-    return NamedStart(Start(tensors, found.labels, found.tag), found.tag, found.sha256, subjects)
+    return NamedStart(Start(tensors, found.labels, found.tag, found.task), found.tag, found.sha256, subjects)
 
 
 def _refuse_overlap(folds: Protocol, start: NamedStart) -> None:
@@ -137,10 +153,10 @@ def _threads(out: Path, jobs: int, seeds: int, resume: bool) -> tuple[int, int]:
 
 
 def facts_of(
-    spec: ModelSpec, preset: str, clips: ClipData, seeds: Sequence[int], machine: Machine, start: NamedStart, parameters: int
+    spec: ModelSpec, preset: str, clips: ClipData, kind: str, seeds: Sequence[int], machine: Machine, start: NamedStart, parameters: int
 ) -> dict[str, Any]:
-    """What run.json says of a run of either kind: what was asked, on which data and on which machine."""
-    dataset = clips.dataset
+    """What run.json says of a training or an evaluation: what was asked, on which data and on which machine. kind: of the labelled clips."""
+    dataset, labelled = clips.dataset, labelled_clips(clips, kind)
     device = torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu"
     return {
         "model": spec.name,
@@ -154,8 +170,8 @@ def facts_of(
             "name": dataset.name,
             "part": dataset.part or None,
             "manifest_hash": dataset.manifest_hash,
-            "samples": int((clips.table["kind"] == "micro").sum()),
-            "subjects": int(clips.table.loc[clips.table["kind"] == "micro", "subject"].nunique()),
+            "samples": len(labelled),
+            "subjects": len(labelled.subjects),
         },
         "task": dataset.task,
         "labels": list(clips.labels),

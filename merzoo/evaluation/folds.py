@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from merzoo.data.clips import ClipData, Clips
 from merzoo.data.table import Dataset
-from merzoo.errors import DataError, LeakageError, TrainingError
+from merzoo.errors import LeakageError, TrainingError
+from merzoo.evaluation.predicting import audited, positions, predict_clips
 from merzoo.evaluation.protocols import Fold
 from merzoo.recognizer import Recognizer, assemble
 from merzoo.specs import ModelSpec
 from merzoo.training import checkpoint
-from merzoo.training.batches import test_batches
-from merzoo.training.data import TrainingData
+from merzoo.training.data import TrainingData, chosen, labelled_clips
 from merzoo.training.engine import Machine, Progress, run_stages, state_hash
+from merzoo.training.flips import flipped
 from merzoo.training.seeds import derive
 from merzoo.training.stages import Stage
 
@@ -31,6 +31,7 @@ class Start:
     tensors: Mapping[str, torch.Tensor] | None = None
     labels: tuple[str, ...] = ()
     tag: str = ""
+    task: str = "classes"
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,29 @@ class Plan:
     start: Start = field(default_factory=Start)
     checkpoint_seconds: float = 30.0
     shared_threads: int = 1  # of the stages that run before all folds
+    kind: str = "micro"  # or "macro": of the labelled clips
+    flip_labels: float = 0.0  # share of a fold's training clips that get another class
+    audit: bool = False  # keep what the test clips were taken for after each epoch, and check that testing changes nothing
 
 
-def prepare(
-    plan: Plan, data: ClipData, test_subjects: Sequence[str], init_seed: int, data_provides: Iterable[str] | None = None
-) -> tuple[Recognizer, list[Stage]]:
-    """A fresh recogniser and the stages that its strategy wants without these test subjects."""
-    torch.manual_seed(init_seed)
-    recognizer = assemble(plan.spec, plan.preset, plan.labels, data_provides=data_provides)
+def prepare(plan: Plan, data: ClipData, fold: Fold | None, seed: int, data_provides: Iterable[str] | None = None) -> tuple[Recognizer, list[Stage]]:
+    """A fresh recogniser and the stages that its strategy wants for a fold, or for all clips where there is none.
+
+    Raises `LeakageError` where the fold's training list holds a clip of somebody it tests.
+    """
+    torch.manual_seed(derive(seed, "init"))
+    recognizer = assemble(plan.spec, plan.preset, plan.labels, data.task, data_provides=data_provides)
     if plan.start.tensors is not None:
         begin_from(recognizer, plan.start)
-    known = TrainingData.without(data, test_subjects, recognizer.train_views, plan.run_test_subjects)
-    return recognizer, list(recognizer.strategy.stages(recognizer, known))
+    test_subjects, train_ids = (fold.test_subjects, fold.train_ids) if fold else ((), None)
+
+    def known(of: ClipData) -> TrainingData:
+        return TrainingData.without(of, test_subjects, recognizer.train_views, plan.run_test_subjects, kind=plan.kind, train_ids=train_ids)
+
+    training = known(data)
+    if plan.flip_labels:
+        training = known(flipped(training.micro, plan.flip_labels, seed))
+    return recognizer, list(recognizer.strategy.stages(recognizer, training))
 
 
 def begin_from(recognizer: Recognizer, start: Start) -> None:
@@ -66,7 +78,7 @@ def begin_from(recognizer: Recognizer, start: Start) -> None:
     from merzoo.weights import differences
 
     tensors, wanted = dict(start.tensors or {}), recognizer.saved()
-    if start.labels != recognizer.labels:
+    if (start.labels, start.task) != (recognizer.labels, recognizer.task):
         tensors, wanted = ({k: v for k, v in d.items() if k.startswith("backbone.")} for d in (tensors, wanted))
     differences(wanted, tensors, f"{recognizer.spec.name}@{start.tag}")
     recognizer.load_state_dict(tensors, strict=False)
@@ -74,7 +86,7 @@ def begin_from(recognizer: Recognizer, start: Start) -> None:
 
 def run_scope(plan: Plan, data: ClipData, folds: Sequence[Fold], seed: int, progress: Progress | None = None) -> list[dict[str, Any]]:
     """The stages that serve all folds of a seed, run once; their weights are kept in the run folder. Returns their logs ([] where there are none)."""
-    recognizer, stages = prepare(plan, data, folds[0].test_subjects, derive(seed, "init"))
+    recognizer, stages = prepare(plan, data, folds[0], seed)
     shared = [stage for stage in stages if stage.scope == "run"]
     if shared != stages[: len(shared)]:
         raise TrainingError(f"strategy '{plan.spec.strategy}': a run-scope stage follows a fold-scope one, which saw one fold alone; put it first")
@@ -104,8 +116,8 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
     Raises `LeakageError` where a stage draws from a test subject.
     """
     fold_seed = derive(seed, fold.fold_id)
-    tested = test_clips(data, fold)
-    recognizer, stages = prepare(plan, data, fold.test_subjects, derive(fold_seed, "init"))
+    tested = test_clips(data, fold, plan.kind)
+    recognizer, stages = prepare(plan, data, fold, fold_seed)
     own = [stage for stage in stages if stage.scope == "fold"]
     once, done = [stage.name for stage in stages if stage.scope == "run"], [log["name"] for log in shared]
     if once != done:  # else a stage would be left out here, or run twice
@@ -119,6 +131,8 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
         seed=fold_seed,
         machine=plan.machine,
         test_subjects=fold.test_subjects,
+        forbidden=() if fold.train_ids is None else set(labelled_clips(data, plan.kind).sample_ids) - set(fold.train_ids),
+        watch=(lambda network: positions(network, tested, plan.machine)) if plan.audit else None,
         checkpoints=path,
         every_seconds=plan.checkpoint_seconds,
         progress=progress,
@@ -129,17 +143,18 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
         "state_sha256": state_hash(recognizer),
         "predictions": predict_clips(recognizer, tested, plan.machine),
     }
+    if plan.audit:
+        record |= audited(recognizer, tested, plan.machine, record)
+        if logs:
+            record["oracle"] = {"stage": logs[-1].name, "epochs": logs[-1].epochs}
     path.unlink(missing_ok=True)
     return record
 
 
-def test_clips(data: ClipData, fold: Fold) -> Clips:
-    """The clips that a fold tests. Raises `LeakageError` where it tests somebody whom it does not list as a test subject, `DataError` for unknown samples."""
-    micro, wanted = Clips(data, "micro"), frozenset(fold.test_ids)
-    tested = micro.where(np.array([sample in wanted for sample in micro.sample_ids]))
-    if len(tested) != len(wanted):
-        unknown = sorted(wanted.difference(tested.sample_ids))
-        raise DataError(f"fold {fold.fold_id} tests {unknown[0]}, which the data set does not have; make the protocol from this data set")
+def test_clips(data: ClipData, fold: Fold, kind: str = "micro") -> Clips:
+    """The clips that a fold tests. Raises `LeakageError` where it tests somebody whom it does not list as a test subject, `DataError` for samples that the
+    data set does not have, or not with a label."""
+    tested = chosen(labelled_clips(data, kind), fold.test_ids, "tests")
     unlisted = tested.subjects - frozenset(fold.test_subjects)
     if unlisted:
         raise LeakageError(f"fold {fold.fold_id}, which does not list everybody it tests", unlisted)
@@ -147,22 +162,3 @@ def test_clips(data: ClipData, fold: Fold) -> Clips:
 
 
 test_clips.__test__ = False  # type: ignore[attr-defined]  # "test" as in test data: not for pytest to collect
-
-
-def predict_clips(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> list[dict[str, Any]]:
-    """Per-sample predictions in fp32: sample_id, subject, label and probabilities in the order of the recogniser's labels; and, where auxiliary tasks
-    predict, "auxiliary": {task: {output: numbers}}."""
-    recognizer.eval()
-    labels, subjects, ids = clips.labels, clips.subject_of, clips.sample_ids
-    rows = []
-    with torch.inference_mode():
-        for at, looks in test_batches(clips, recognizer.backbone.inputs, recognizer.test_views, batch_size, torch.device(machine.device)):
-            extra = {task: {k: v.flatten(1).tolist() for k, v in out.items()} for task, out in recognizer.auxiliary_predictions(looks).items()}
-            for n, (i, probabilities) in enumerate(zip(at.tolist(), recognizer.probabilities(looks).double().cpu().tolist(), strict=True)):
-                label = clips.data.labels[labels[i]]
-                rows.append({"sample_id": ids[i], "subject": str(subjects[i]), "label": label, "probabilities": probabilities})
-                if extra:
-                    rows[-1]["auxiliary"] = {task: {k: v[n] for k, v in out.items()} for task, out in extra.items()}
-    return rows
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,7 +47,8 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class LabelledBatches:
-    """Shuffled batches of labelled clips: inputs by name, and "label". Every epoch sees every clip once, in batches whose sizes differ by at most one.
+    """Shuffled batches of labelled clips: inputs by name, and "label", int64 [B], or float32 [B, C] where a clip may carry several. Every epoch sees every
+    clip once, in batches whose sizes differ by at most one.
 
     inputs: the backbone's {input: shape}; views: {input: views}, one of which is drawn a batch. targets: {name: [clips, ...]}, further labels of the clips.
     """
@@ -65,8 +67,9 @@ class LabelledBatches:
                 raise UsageError(f"target '{name}' must be one value a clip ({len(values)} for {len(self.source)}), under a name that is no input or label")
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise UsageError(f"batch size {self.batch_size!r} must be a whole number of at least 1")
-        if (self.source.labels < 0).any():
-            raise DataError(f"{int((self.source.labels < 0).sum())} of {len(self.source)} {self.source.kind} clips carry no label; leave them out")
+        unlabelled = int(np.isnan(self.source.targets).any(axis=1).sum())
+        if unlabelled:
+            raise DataError(f"{unlabelled} of {len(self.source)} {self.source.kind} clips carry no label; leave them out")
         side, stored = max(shape[-1] for shape in self.inputs.values()), self.source.data.preprocessing.size
         centre(0, stored, side, torch.device("cpu"))  # said now rather than at the first step
 
@@ -93,7 +96,8 @@ class LabelledBatches:
         variant = torch.randint(variants, (len(at),), generator=rng)
         stored = self.source.stored(views, at, device, self.jitter, variant)
         batch = load(self.source, views, stored, self.inputs, self.augmentation, rng, device)
-        batch["label"] = torch.from_numpy(self.source.labels)[at].to(device)
+        several = self.source.data.task == "multi-label"
+        batch["label"] = torch.from_numpy(self.source.targets if several else self.source.labels)[at].to(device)
         return batch | {name: values[at].to(device) for name, values in self.targets.items()}
 
 

@@ -23,6 +23,7 @@ from merzoo.training.seeds import derive
 from merzoo.training.stages import FitStage, GradientStage, Stage
 
 Progress = Callable[[str, int, int, dict[str, float]], None]  # stage, step, steps in all, last logs
+Watch = Callable[[Recognizer], list[int]]  # looks at the network without changing it; what it says is kept
 LOG_EVERY = 10  # steps
 
 
@@ -63,7 +64,7 @@ def _cpu_multiplies_bf16() -> bool:
 
 @dataclass
 class StageLog:
-    """What a stage did: steps, seconds, training subjects, and (step, losses) rows on the way."""
+    """What a stage did: steps, seconds, training subjects, (step, losses) rows on the way, and what was seen of it after each epoch where it was watched."""
 
     name: str
     scope: str
@@ -71,10 +72,12 @@ class StageLog:
     steps: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[list[int]] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """The log without its rows; `loss` is the mean over the last tenth of them."""
+        """The log without its rows and epochs; `loss` is the mean over the last tenth of the rows."""
         facts = asdict(self)
+        del facts["epochs"]
         last = [row["loss"] for row in facts.pop("rows") if "loss" in row]
         tail = last[-max(1, len(last) // 10) :]
         return {**facts, "loss": sum(tail) / len(tail) if tail else None}
@@ -87,6 +90,8 @@ def run_stages(
     seed: int,
     machine: Machine,
     test_subjects: Collection[str] = (),
+    forbidden: Collection[str] = (),
+    watch: Watch | None = None,
     checkpoints: Path | None = None,
     every_seconds: float = 30.0,
     progress: Progress | None = None,
@@ -94,6 +99,8 @@ def run_stages(
     """Run the stages in order on the machine; the recogniser ends in eval mode with the last step's weights.
 
     seed: with the stage's name and the step it decides every draw. test_subjects: nobody a stage draws from may be among them (`LeakageError`).
+    forbidden: sample ids that no stage may draw from though their people are not tested (`TrainingError`): the clips that a few-shot draw leaves out.
+    watch: asked after each epoch of the last stage, if that is a gradient stage, or once after it; see `StageLog.epochs`.
     checkpoints: a file that is rewritten every `every_seconds` inside a stage and after each; where it exists, the run goes on from it and ends
     in the same bits as one that was never stopped. Raises `TrainingError` where a loss is not finite.
     """
@@ -102,6 +109,7 @@ def run_stages(
             raise TrainingError(f"stage '{stage.name}' does not say which clips it draws from; give its batches `clips`")
         for clips in stage.clips:
             clips.check(test_subjects, f"stage '{stage.name}'")
+            _refuse(stage, forbidden, clips.sample_ids)
     twice = [name for name, times in Counter(stage.name for stage in stages).items() if times > 1]
     if twice:  # they would draw the same numbers, and be one stage in the run's record
         raise UsageError(f"strategy '{recognizer.spec.strategy}' has two stages named '{twice[0]}'; give each a name of its own")
@@ -121,12 +129,16 @@ def run_stages(
             torch.manual_seed(stage_seed)
             recognizer.eval()
             stage.fit(recognizer, stage.train)
+            if watch is not None and stage is stages[-1]:
+                log.epochs.append(watch(recognizer))
         else:
             saver = _Saver(checkpoints, every_seconds, logs)
-            _descend(recognizer, stage, stage_seed, machine, log, resumed, saver, progress)
+            _descend(recognizer, stage, stage_seed, machine, log, resumed, saver, progress, watch if stage is stages[-1] else None)
         log.seconds += time.perf_counter() - started
         for data in sources:  # what it said it would draw from was checked above; this is what it did draw
             data.check_drawn(test_subjects, f"stage '{stage.name}'")
+            if forbidden:
+                _refuse(stage, forbidden, data.table["sample_id"].to_numpy()[sorted(data.drawn)])
         logs.append(log)
         resumed = None
         if checkpoints is not None:
@@ -134,6 +146,11 @@ def run_stages(
     recognizer.requires_grad_(True)
     recognizer.eval()
     return logs
+
+
+def _refuse(stage: Stage, forbidden: Collection[str], sample_ids: Iterable[str]) -> None:
+    if forbidden and (met := frozenset(forbidden).intersection(sample_ids)):
+        raise TrainingError(f"stage '{stage.name}': clip {min(met)} is not among those that this fold may train on; draw from the clips the strategy is given")
 
 
 @dataclass
@@ -182,12 +199,13 @@ def _descend(
     resumed: _Resumed | None,
     saver: _Saver,
     progress: Progress | None,
+    watch: Watch | None,
 ) -> None:
     """Gradient descent from the first step, or from where a checkpoint stands."""
     optimizer, first = _optimizer(recognizer, stage), 0
     if resumed is not None:
         checkpoint.restore_optimizer(optimizer, resumed.optimizer)
-        first, log.rows, log.seconds = resumed.step, resumed.log.rows, resumed.log.seconds
+        first, log.rows, log.epochs, log.seconds = resumed.step, resumed.log.rows, resumed.log.epochs, resumed.log.seconds
     base = [group["lr"] for group in optimizer.param_groups]
     total, per_epoch, device = stage.total_steps(), stage.batches.steps_per_epoch(), torch.device(machine.device)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -207,6 +225,8 @@ def _descend(
         optimizer.step()
         if step % LOG_EVERY == 0 or step == total - 1:
             _note(stage, step, total, loss, extra, log, progress)
+        if watch is not None and ((step + 1) % per_epoch == 0 or step == total - 1):
+            log.epochs.append(watch(recognizer))
         saver(recognizer, optimizer, log, step + 1)
     log.steps = total
 

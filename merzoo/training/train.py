@@ -21,6 +21,7 @@ from merzoo.evaluation.workers import Report
 from merzoo.recognizer import Recognizer
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
+from merzoo.training.data import only_kind
 from merzoo.training.engine import Machine, run_stages
 from merzoo.training.seeds import derive
 from merzoo.weights import write
@@ -56,10 +57,10 @@ def train(
     start = named_start(spec, weights)
     machine = Machine.of(device, precision, threads or os.cpu_count() or 1)
     clips = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
-    plan = Plan(spec, preset, clips.dataset, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds)
-    recognizer, stages = prepare(plan, clips, (), derive(seed, "init"), data_provides=clips.dataset.provides)
+    plan = Plan(spec, preset, clips.dataset, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds, kind=only_kind(clips))
+    recognizer, stages = prepare(plan, clips, None, seed, data_provides=clips.dataset.provides)
     parameters = sum(value.numel() for value in recognizer.saved().values())
-    run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, [seed], machine, start, parameters)}, resume=resume)
+    run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, plan.kind, [seed], machine, start, parameters)}, resume=resume)
     if resume and (out / WEIGHTS).is_file():
         raise RunError(f"{out} is finished; load its {WEIGHTS}, or choose another --out")
     warn_of_size(spec, preset, machine)
@@ -90,6 +91,7 @@ def card(recognizer: Recognizer, *clips: Clips, start: NamedStart | None = None)
         "model": recognizer.spec.name,
         "preset": recognizer.preset,
         "labels": list(recognizer.labels),
+        "task": recognizer.task,
         "trained_on": {"data": name, "manifest_hash": dataset.manifest_hash, "subjects": subjects, **began},
         "torch": torch.__version__,
     }
