@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from merzoo.data.readers.corrections import Applied
@@ -158,3 +158,16 @@ def _fault(sample_id: str, known: dict[str, Recording], frames: FrameList | None
     if offset < onset or (offset == onset and kind == "micro"):
         return f"offset {offset} is not after onset {onset}"
     return ""
+
+
+def renumbered(frames: FrameList, onset: int, offset: int) -> tuple[FrameList, str]:
+    """(frames, "") as they are, or, in a folder cut to one clip whose files count from 0 or 1, with the numbers that the annotation uses and a note of it.
+
+    Only where there are exactly as many files as frames from onset to offset, without a gap: then nothing else can be meant.
+    """
+    count = offset - onset + 1
+    if not frames.numbers or frames.numbers[0] not in (0, 1) or frames.numbers[0] == onset or len(frames.numbers) != count:
+        return frames, ""
+    if frames.numbers[-1] - frames.numbers[0] + 1 != count:
+        return frames, ""
+    return replace(frames, numbers=tuple(range(onset, offset + 1))), f"files {frames.numbers[0]} to {frames.numbers[-1]} are frames {onset} to {offset}"
