@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merzoo.data.clips import ClipData, Clips, IntervalJitter
+from merzoo.data.synthetic import SyntheticFaces
+from merzoo.data.table import Dataset, Task
 from merzoo.errors import DataError, LeakageError, UnknownNameError, UsageError
 from merzoo.interval import Interval
 from merzoo.specs import Preprocessing, View
@@ -18,6 +21,18 @@ from merzoo.training.data import TrainingData
 
 CPU = torch.device("cpu")
 KEYFRAMES = View("keyframes", {"moments": ["start", "peak"]})
+
+
+class Other:
+    """Rows of another data set, under a table, labels and task of its own."""
+
+    name, part, provides, manifest_hash = "other", "", (), "00"
+
+    def __init__(self, dataset: Dataset, table: pd.DataFrame, labels: tuple[str, ...] = (), task: Task = "classes") -> None:
+        self.labels, self.task, self.sources, self._table = labels or dataset.labels, task, dataset.sources, table
+
+    def table(self) -> pd.DataFrame:
+        return self._table
 
 
 def subjects(data: ClipData, kind: str = "micro") -> list[str]:
@@ -117,19 +132,64 @@ def test_labels_subjects_and_frames_belong_together(tiny: ClipData) -> None:
     assert np.array_equal(clips.frames(2), tiny.dataset.frames(clips.sample_ids[2], 64))
 
 
-def test_a_clip_without_a_label_has_index_minus_one(tiny: ClipData, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Unlabelled:
-        name, part, labels, manifest_hash = "synthetic", "tiny", tiny.labels, tiny.dataset.manifest_hash
-        frames = tiny.dataset.frames
-
-        def table(self):
-            table = tiny.dataset.table()
-            table.loc[table["kind"] == "macro", "emotion"] = ["", "amused", None]
-            return table
-
-    data = ClipData(Unlabelled(), tiny.preprocessing)
+def test_a_clip_without_a_label_has_index_minus_one(tiny: ClipData) -> None:
+    table = tiny.dataset.table()
+    table.loc[table["kind"] == "macro", "emotion"] = ["", "amused", None]
+    data = ClipData(Other(tiny.dataset, table), tiny.preprocessing)
     assert Clips(data, "macro").labels.tolist() == [-1, -1, -1]
     assert (Clips(data, "micro").labels >= 0).all()
+
+
+def test_targets_are_the_labels_of_each_clip(tiny: ClipData) -> None:
+    clips = Clips(tiny, "micro").where(np.arange(16) % 3 == 1)
+    assert clips.targets.dtype == np.float32 and clips.targets.sum(1).tolist() == [1] * len(clips)
+    assert clips.targets.argmax(1).tolist() == clips.labels.tolist()
+
+
+def test_several_labels_a_clip_are_targets_and_none_is_no_missing_label(tiny: ClipData) -> None:
+    table = tiny.dataset.table().iloc[[0, 1, 2, 16, 17]].assign(emotion=["12+6", "", "4", "6", None])
+    data = ClipData(Other(tiny.dataset, table, ("4", "6", "12"), "multi-label"), tiny.preprocessing)
+    assert data.task == "multi-label" and data.label_index.tolist() == [-1] * 5
+    assert data.targets[:4].tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]] and np.isnan(data.targets[4]).all()
+    with pytest.raises(DataError, match="emotion of a micro clip"):
+        ClipData(Other(tiny.dataset, table.assign(emotion="4+5"), ("4", "6", "12"), "multi-label"), tiny.preprocessing)
+
+
+class Renamed:
+    """A source with other names for its clips."""
+
+    name = "renamed"
+
+    def __init__(self, source: SyntheticFaces, prefix: str) -> None:
+        self.source, self.prefix, self.source_hash = source, prefix, source.source_hash + "renamed" + prefix
+
+    def lengths(self) -> dict[str, int]:
+        return {self.prefix + sample: frames for sample, frames in list(self.source.lengths().items())[:2]}
+
+    def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
+        return self.source.crops(sample_id.removeprefix(self.prefix), preprocessing)
+
+
+def test_a_data_set_may_choose_its_rows_from_several_sources(tiny: ClipData) -> None:
+    table = tiny.dataset.table().iloc[[1, 16, 0]]
+    table = pd.concat([table, table.iloc[[2]].assign(sample_id="x" + table["sample_id"].iloc[2])])
+    other = Other(tiny.dataset, table)
+    other.sources = (tiny.dataset, Renamed(tiny.dataset, "x"))
+    data = ClipData(other, tiny.preprocessing)
+    assert all(np.array_equal(data.frames(row), tiny.frames(at)) for row, at in enumerate([1, 16, 0, 0]))
+    other.sources = (Renamed(tiny.dataset, "x"),)
+    with pytest.raises(DataError, match="is in 0 of its 1 sources"):
+        ClipData(other, tiny.preprocessing)
+    other.sources = (tiny.dataset, Renamed(tiny.dataset, ""))
+    with pytest.raises(DataError, match="is in 2 of its 2 sources"):
+        ClipData(other, tiny.preprocessing)
+
+
+def test_a_row_that_counts_other_frames_than_its_source_is_refused(tiny: ClipData) -> None:
+    table = tiny.dataset.table().iloc[:3].copy()
+    table.loc[1, "frames"] += 1
+    with pytest.raises(DataError, match=f"{table['sample_id'][1]}' has {table['frames'][1]} frames in its table and {table['frames'][1] - 1} in its source"):
+        ClipData(Other(tiny.dataset, table), tiny.preprocessing)
 
 
 # Readings of an interval
@@ -159,16 +219,7 @@ def test_readings_do_not_depend_on_the_clips_beside(tiny: ClipData, monkeypatch:
     jitter = IntervalJitter(variants=3)
     before = dict(zip(Clips(tiny, "micro").sample_ids, tiny.prepared(KEYFRAMES, "micro", jitter, CPU), strict=True))
 
-    class Backwards:
-        name, part, labels, manifest_hash = "synthetic", "tiny", tiny.labels, tiny.dataset.manifest_hash + " backwards"
-
-        def table(self):
-            return tiny.dataset.table().iloc[[6, 2, 16]]
-
-        def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
-            return tiny.store.clip(tiny.table["sample_id"].tolist().index(sample_id))
-
-    data = ClipData(Backwards(), tiny.preprocessing)
+    data = ClipData(Other(tiny.dataset, tiny.dataset.table().iloc[[6, 2, 16]]), tiny.preprocessing)
     after = data.prepared(KEYFRAMES, "micro", jitter, CPU)
     assert [torch.equal(before[s], a) for s, a in zip(Clips(data, "micro").sample_ids, after, strict=True)] == [True, True]
     assert not torch.equal(after[0, 0], after[0, 1]) or not torch.equal(after[0, 0], after[0, 2])
@@ -229,17 +280,8 @@ def test_a_view_that_jitter_does_not_touch_is_prepared_once_a_clip(tiny: ClipDat
 
 
 def test_a_kind_of_clip_that_is_not_there_is_one_line(tiny: ClipData) -> None:
-    class MicroOnly:
-        name, part, labels, manifest_hash = "micro-only", "", tiny.labels, "m"
-
-        def table(self):
-            return tiny.dataset.table().iloc[:2]
-
-        def crops(self, sample_id: str, preprocessing: Preprocessing) -> np.ndarray:
-            return tiny.store.clip(tiny.table["sample_id"].tolist().index(sample_id))
-
-    data = ClipData(MicroOnly(), tiny.preprocessing)
-    with pytest.raises(DataError, match="micro-only has no macro clips"):
+    data = ClipData(Other(tiny.dataset, tiny.dataset.table().iloc[:2]), tiny.preprocessing)
+    with pytest.raises(DataError, match="other has no macro clips"):
         data.prepared(KEYFRAMES, "macro", None, CPU)
 
 

@@ -64,7 +64,7 @@ class ClipData:
         self.drawn: set[int] = set()  # rows that somebody has looked at since this was last emptied
         self._kinds: dict[str, ViewKind] = {}
         self._prepared: dict[tuple[str, str, IntervalJitter | None, str], Tensor] = {}
-        label_of = {label: i for i, label in enumerate(self.labels)}
+        label_of = {label: i for i, label in enumerate(self.labels)} if self.task == "classes" else {}  # one label of several is no class
         self.label_index = np.array([label_of.get(e, -1) for e in self.table["emotion"]], dtype=np.int64)
         self.targets = _targets(self.table["emotion"].to_list(), self.labels, self.task)
 
@@ -178,7 +178,7 @@ class Clips:
 
     @property
     def labels(self) -> np.ndarray:
-        """Class index of each clip, int64; −1 where it has no label."""
+        """Class index of each clip, int64; −1 where it has no label, and throughout in a multi-label data set."""
         return self.data.label_index[self.rows]
 
     @property
