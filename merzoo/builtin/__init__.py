@@ -39,6 +39,7 @@ def _data(register: Register) -> None:
         provides=("macro-clips", "au-labels", "emotion-labels"),
         summary="rendered faces whose action units are known; parts: benchmark (the default), development, weights, demo, tiny",
     )
+    _recorded(register)
     _composites(register)
     register.view("keyframes", "merzoo.views.frames:Keyframes", summary="chosen frames: onset, apex, offset")
     register.view("difference", "merzoo.views.frames:Difference", summary="apex minus onset")
@@ -47,6 +48,16 @@ def _data(register: Register) -> None:
     register.view("strain", "merzoo.views.motion:Strain", summary="optical strain: how the flow stretches the skin")
     register.view("dynamic-image", "merzoo.views.motion:DynamicImage", summary="the interval as one image by approximate rank pooling")
     register.aligner("eyes", "merzoo.faces.align:Aligner", summary="square crop turned and scaled so that the eyes lie at fixed places")
+
+
+def _recorded(register: Register) -> None:
+    where = "merzoo.data.readers"
+    emotions, both = ("emotion-labels",), ("emotion-labels", "au-labels")
+    register.dataset("casme2", f"{where}.casme2:CasmeII", provides=both, summary="CASME II: 26 subjects at 200 fps; parts: 5 (the default), 3, megc2019, 4, 7, aus")
+    register.dataset("samm", f"{where}.samm:Samm", provides=both, summary="SAMM: 29 subjects at 200 fps, grey; parts: 5 (the default), 3, 8, aus")
+    register.dataset("smic", f"{where}.smic:Smic", provides=emotions, summary="SMIC-HS: 16 subjects at 100 fps; part: 3")
+    # Its macro-expressions are stills: no motion to pre-train on.
+    register.dataset("mmew", f"{where}.mmew:Mmew", provides=both, summary="MMEW: 30 subjects at 90 fps; parts: 6 (the default), 3, 4, 7, aus")
 
 
 def _composites(register: Register) -> None:
