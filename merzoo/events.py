@@ -11,6 +11,7 @@ import numpy as np
 
 from merzoo.errors import WeightsError
 from merzoo.interval import Interval
+from merzoo.specs import Task
 
 if TYPE_CHECKING:
     from merzoo.faces import FaceEvent
@@ -24,7 +25,8 @@ CURVE = 32  # points of a motion curve at most: enough for a picture
 class Event:
     """One movement of a face and what the model calls it.
 
-    emotion: the likeliest label. probabilities: {label: p}, in the model's order. onset, apex, offset: frame numbers of the source.
+    emotion: the likeliest label. task: "multi-label" where several may hold at once. probabilities: {label: p}, in the model's order.
+    onset, apex, offset: frame numbers of the source.
     strength: largest displacement, px of a 128 px crop; None where the interval was given. confident: False where no movement stood out and this is the
     strongest there was. onset_crop, apex_crop: uint8 [S, S, 3], what the network saw. heat: float [h, w] in [0, 1] over these crops, or None (see
     `merzoo.heatmaps`). motion: (frame number, displacement from the onset in px of a 128 px crop).
@@ -41,11 +43,24 @@ class Event:
     apex_crop: np.ndarray = field(repr=False)
     heat: np.ndarray | None = field(repr=False, default=None)
     motion: list[tuple[int, float]] = field(repr=False, default_factory=list)
+    task: Task = "classes"
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """What the model says is there: the likeliest label, or where several may hold at once all of at least one half."""
+        if self.task == "classes":
+            return (self.emotion,)
+        return tuple(label for label, p in self.probabilities.items() if p >= 0.5)
+
+    @property
+    def title(self) -> str:
+        """The labels in `named` as one text; "none" where there is none."""
+        return "+".join(self.named) or "none"
 
     def to_dict(self) -> dict[str, Any]:
-        """What is written as JSON: numbers and text, no pictures."""
+        """What is written as JSON: numbers and text, no pictures; "labels" are `named` where several may hold at once."""
         names = ("emotion", "probabilities", "onset", "apex", "offset", "strength", "confident")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | ({} if self.task == "classes" else {"labels": list(self.named)})
 
 
 def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
@@ -82,6 +97,7 @@ def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
         apex_crop=seen[at.peak].copy(),
         heat=heat,
         motion=_motion(event, at),
+        task=recognizer.task,
     )
 
 

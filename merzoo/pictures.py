@@ -132,7 +132,7 @@ def _row(prediction: Prediction, event: Event, number: int) -> Image.Image:
     canvas.line([(MARGIN, 8), (WIDTH - MARGIN, 8)], RULE, 1)
     _badge(canvas, (MARGIN + 17, 46), number, 17)
     share = f"{event.probabilities[event.emotion]:.0%}"
-    used = canvas.text((MARGIN + 48, 46), event.emotion, 30, INK, width=560, anchor="lm")
+    used = canvas.text((MARGIN + 48, 46), event.title, 30, INK, width=560, anchor="lm")
     used += 12 + canvas.text((MARGIN + 60 + used, 46), share, 30, ACCENTS[number], anchor="lm")
     when = _when(prediction, event)
     canvas.text((WIDTH - MARGIN, 46), when, 18, GREY, anchor="rm")
@@ -161,19 +161,20 @@ def _bars(canvas: Canvas, event: Event, left: float, top: float, accent: str) ->
     ranked = sorted(event.probabilities.items(), key=lambda item: -item[1])
     if len(ranked) > BARS:
         rest = ranked[BARS - 1 :]
-        ranked = [*ranked[: BARS - 1], (f"{len(rest)} others", sum(p for _, p in rest))]
+        alone = event.task == "classes"  # else the shares do not add up
+        ranked = [*ranked[: BARS - 1], (f"{len(rest)} others", sum(p for _, p in rest)) if alone else (f"{len(rest)} others, at most", rest[0][1])]
     right, pitch = WIDTH - MARGIN, min(79.0, TILE / len(ranked))
     size = min(18, int(pitch / 2))
     for place, (label, p) in enumerate(ranked):
         y = top + place * pitch
-        ink = INK if label == event.emotion else GREY
+        ink = INK if label in event.named else GREY
         canvas.text((left, y), label, size, ink, width=right - left - 60)
         canvas.text((right, y), f"{p:.0%}", size, ink, anchor="ra")
         bar = y + size + 8
         thick = max(5.0, min(12.0, pitch - size - 14))
         canvas.box(left, bar, right, bar + thick, FAINT, radius=thick / 2)
         if p >= 0.005:  # what is written as 0 % has no bar
-            canvas.box(left, bar, left + max(thick, (right - left) * p), bar + thick, accent if label == event.emotion else "#a9b0ba", radius=thick / 2)
+            canvas.box(left, bar, left + max(thick, (right - left) * p), bar + thick, accent if label in event.named else "#a9b0ba", radius=thick / 2)
 
 
 def _footer(prediction: Prediction, hidden: int) -> Image.Image:

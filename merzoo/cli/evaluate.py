@@ -16,13 +16,15 @@ def command(
     model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
     out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
     data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME` lists parts).")] = "synthetic",
-    protocol: Annotated[str, typer.Option(help="How test folds are made.")] = "loso",
+    protocol: Annotated[str, typer.Option(help="How test folds are made (`merzoo list --kind protocol`), or the path of a manifest, *.json.")] = "loso",
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
     weights: Annotated[str | None, typer.Option("--from", help="Start each fold from these weights (tag or path) and not from scratch.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, or start it where there is none.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Folds at once; 0: one a core on a CPU, one on a GPU.")] = 0,
     fold: Annotated[list[str] | None, typer.Option(help="Run only this fold (repeat for more).")] = None,
+    audit: Annotated[bool, typer.Option("--audit", help="Keep every epoch's test predictions, and check that testing changes nothing.")] = False,
+    flip_labels: Annotated[float, typer.Option(min=0, max=1, help="Share of the training clips that get a wrong class, to see what that costs.")] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -44,6 +46,8 @@ def command(
             device=device,
             precision=precision,
             only=fold or (),
+            audit=audit,
+            flip_labels=flip_labels,
             report=report,
         )
     if json:
@@ -69,8 +73,8 @@ def show(result: dict[str, Any], out: Path) -> None:
             f" · {data['samples']} clips, {data['subjects']} subjects, seeds: {len(result['seeds'])}, last epoch"
         ]
     )
-    names = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
-    rows = [(names[key], f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for key, v in result["scores"].items()]
+    names = {"uf1": "UF1", "uar": "UAR"}
+    rows = [(names.get(key, key.replace("_", " ")), f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for key, v in result["scores"].items()]
     print_table(("score", "value", "95 % interval"), rows)
     if not result["complete"]:
         print_lines([f"unfinished: {folds['done']} of {folds['expected']} folds; continue with --resume"])

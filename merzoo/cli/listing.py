@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,10 +19,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def list_(
     pattern: Annotated[str | None, typer.Argument(help="A name; *, ? and [..] are wildcards.")] = None,
-    kind: Annotated[Kind, typer.Option(help="What to list.")] = "model",
+    kind: Annotated[Literal[Kind, "protocol"], typer.Option(help="What to list.")] = "model",
     json: Json = False,
 ) -> None:
     """List models, or parts of another kind, by name."""
+    if kind == "protocol":
+        _protocols(pattern, json)
+        return
     entries = registry().entries(kind, pattern)
     if json:
         print_json([_row(entry) for entry in entries])
@@ -31,6 +35,19 @@ def list_(
         near = registry().near(kind, pattern.strip("*")) if pattern else []
         guess = f"; did you mean {' or '.join(near)}?" if near else ""
         print_lines([f"no {kind}{f' matches {pattern}' if pattern else ' is registered'}{guess}"])
+
+
+def _protocols(pattern: str | None, json: bool) -> None:
+    """Protocols are no parts that plugins register: they are made from a clip table alone."""
+    from merzoo.evaluation.catalogue import PROTOCOLS
+
+    found = {name: known.summary for name, known in PROTOCOLS.items() if fnmatch.fnmatchcase(name, pattern or "*")}
+    if json:
+        print_json([{"name": name, "kind": "protocol", "summary": summary} for name, summary in found.items()])
+    elif found:
+        print_table(("name", "summary"), found.items())
+    else:
+        print_lines([f"no protocol matches {pattern}"])
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _row(prediction: Prediction, number: int, event: Event) -> tuple[object, ...
     time = "-" if first is None or last is None else f"{first:.2f}-{last:.2f} s"
     flag = "" if event.confident else "no movement stands out"
     share = f"{event.probabilities[event.emotion]:.0%}"
-    return number, event.emotion, share, event.onset, event.apex, event.offset, time, ", ".join(_others(event)), flag
+    return number, event.title, share, event.onset, event.apex, event.offset, time, ", ".join(_others(event)), flag
 
 
 def _others(event: Event, most: int = 3) -> Iterator[str]:
