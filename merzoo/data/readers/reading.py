@@ -123,13 +123,13 @@ class Reading:
             return
         start, stop = inside[0], inside[-1]
         at = min(inside, key=lambda i: (abs(numbers[i] - peak), i))
+        if not reason and numbers[at] != peak:
+            reason = f"{peak} is not on disk, {numbers[at]} is the nearest frame"
         gone = sum(onset <= number <= offset for number in absent)
         if kind == "macro" and len(inside) > self.most_frames:
             chosen = thin(Interval(start, at, stop), max(3, self.most_frames))
             names, start, at, stop = tuple(names[i] for i in chosen), 0, chosen.index(at), len(chosen) - 1
             notes = (*notes, f"{len(chosen)} of {len(inside)} frames kept")
-        if not reason and numbers[at] != peak:
-            reason = f"{peak} is not on disk, {numbers[at]} is the nearest frame"
         if reason:
             self.apexes[sample_id] = reason
             notes = (*notes, f"apex: {reason}")
