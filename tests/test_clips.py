@@ -279,6 +279,30 @@ def test_a_view_that_jitter_does_not_touch_is_prepared_once_a_clip(tiny: ClipDat
     assert torch.equal(stored, tiny.prepared(view, "micro", None, CPU)[[3, 4], 0])
 
 
+@pytest.mark.parametrize("options", [{"moments": ["start", "peak"]}, {"moments": ["stop"]}])
+@pytest.mark.parametrize("jitter", [None, IntervalJitter(variants=3)])
+def test_views_beyond_the_budget_are_made_for_each_batch_with_the_same_values(
+    tiny: ClipData, monkeypatch: pytest.MonkeyPatch, options: dict[str, object], jitter: IntervalJitter | None
+) -> None:
+    view, at, variant = View("keyframes", options), torch.tensor([5, 0, 11, 0]), torch.tensor([2, 0, 1, 1])
+    wanted = Clips(tiny, "micro").stored({"x": view}, at, CPU, jitter, variant)["x"]
+    small = ClipData(tiny.dataset, tiny.preprocessing)
+    monkeypatch.setattr("merzoo.data.clips.KEPT_BYTES", tiny.prepared(view, "micro", jitter, CPU).nbytes - 1)
+    monkeypatch.setattr(small, "prepared", None)  # nothing is prepared for all clips
+    clips = Clips(small, "micro")
+    assert torch.equal(clips.stored({"x": view}, at, CPU, jitter, variant)["x"], wanted) and small.streams
+    assert clips.stored({"x": view}, at, CPU, jitter)["x"].shape == wanted.shape and small.drawn == {0, 5, 11}
+
+
+def test_views_are_kept_until_the_budget_is_spent(tiny: ClipData, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, other = ClipData(tiny.dataset, tiny.preprocessing), View("keyframes", {"moments": ["peak"]})
+    monkeypatch.setattr("merzoo.data.clips.KEPT_BYTES", 16 * 3 * 64 * 64 * 3)
+    clips, at = Clips(data, "micro"), torch.arange(16)
+    for view, streams in ((KEYFRAMES, False), (KEYFRAMES, False), (other, False), (View("keyframes", {"moments": ["stop"]}), True), (other, True)):
+        assert torch.equal(clips.stored({"x": view}, at, CPU)["x"], tiny.prepared(view, "micro", None, CPU)[:, 0])
+        assert data.streams == streams
+
+
 def test_a_kind_of_clip_that_is_not_there_is_one_line(tiny: ClipData) -> None:
     data = ClipData(Other(tiny.dataset, tiny.dataset.table().iloc[:2]), tiny.preprocessing)
     with pytest.raises(DataError, match="other has no macro clips"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from merzoo.interval import Interval
 from merzoo.making import make_view
 from merzoo.specs import Preprocessing, View
 from merzoo.views.base import ViewKind
+
+KEPT_BYTES = 2 * 2**30  # of all prepared views of a data set; our choice: frame pairs of any micro-expression set fit, a large macro corpus does not
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,14 @@ class IntervalJitter:
         return out
 
 
+_Key = tuple[str, str, IntervalJitter | None, str]  # view, kind of clip, jitter, device
+
+
 class ClipData:
-    """A data set under one preprocessing: its table, its store, and views of its clips, each prepared once and kept for all folds."""
+    """A data set under one preprocessing: its table, the stores of its sources, and views of its clips.
+
+    Views are prepared once and kept for all folds, while they fit into `KEPT_BYTES`; beyond, those of the clips asked for are made anew from the stores.
+    """
 
     def __init__(self, dataset: Dataset, preprocessing: Preprocessing, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
         self.dataset, self.preprocessing = dataset, preprocessing
@@ -63,7 +72,10 @@ class ClipData:
         self._stores = [_store_of(sample, int(frames), stores, dataset.name) for sample, frames in zip(self._ids, self.table["frames"], strict=True)]
         self.drawn: set[int] = set()  # rows that somebody has looked at since this was last emptied
         self._kinds: dict[str, ViewKind] = {}
-        self._prepared: dict[tuple[str, str, IntervalJitter | None, str], Tensor] = {}
+        self._prepared: dict[_Key, Tensor] = {}
+        self._streamed: set[_Key] = set()
+        self._lock = threading.RLock()  # batches may be drawn in a thread of their own
+        self._moments = self.table[["start", "peak", "stop"]].to_numpy(dtype=np.int64)
         label_of = {label: i for i, label in enumerate(self.labels)} if self.task == "classes" else {}  # one label of several is no class
         self.label_index = np.array([label_of.get(e, -1) for e in self.table["emotion"]], dtype=np.int64)
         self.targets = _targets(self.table["emotion"].to_list(), self.labels, self.task)
@@ -84,7 +96,7 @@ class ClipData:
 
     def interval(self, row: int) -> Interval:
         """The annotated interval of a row."""
-        start, peak, stop = (int(self.table[moment].to_numpy()[row]) for moment in ("start", "peak", "stop"))
+        start, peak, stop = self._moments[row].tolist()
         return Interval(start, peak, stop)
 
     def view_kind(self, view: View) -> ViewKind:
@@ -95,27 +107,60 @@ class ClipData:
         return self._kinds[key]
 
     def prepared(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> Tensor:
-        """The view of all micro (or macro) clips under each reading of their interval: [clips, variants, ...], on the device.
+        """The view of all micro (or macro) clips under each reading of their interval: [clips, variants, ...], on the device, and kept there.
 
         Raises `DataError` where the data set has no clip of that kind.
         """
-        how = self.view_kind(view)
-        jitter = jitter if how.jitter_invalidates else None
-        key = (_view_key(view), kind, jitter, str(device))
-        if key not in self._prepared:
-            arrays = [self._readings(how, int(row), jitter) for row in self.rows(kind)]
-            if not arrays:
-                raise DataError(f"data set {self.dataset.name} has no {kind} clips; choose a data set or part that has")
-            self._prepared[key] = torch.from_numpy(np.stack(arrays)).to(device)
-        return self._prepared[key]
+        key = self._key(view, kind, jitter, device)
+        with self._lock:
+            if key not in self._prepared:
+                arrays = [self._readings(view, row, key[2]) for row in self._of_kind(kind)]
+                self._prepared[key] = torch.from_numpy(np.stack(arrays)).to(device)
+            return self._prepared[key]
 
-    def _readings(self, how: ViewKind, row: int, jitter: IntervalJitter | None) -> np.ndarray:
-        interval, frames = self.interval(row), self.frames(row)
-        if jitter is None:
+    def select(self, view: View, kind: str, jitter: IntervalJitter | None, positions: np.ndarray, variant: np.ndarray, device: torch.device) -> Tensor:
+        """The view of the clips of a kind at `positions` [B], each under its reading `variant` [B] (0: as annotated): [B, ...], on the device."""
+        if self._keeps(view, kind, jitter, device):
+            arrays = self.prepared(view, kind, jitter, device)
+            reading = variant if arrays.shape[1] > 1 else np.zeros_like(variant)
+            return arrays[torch.from_numpy(positions).to(device), torch.from_numpy(reading).to(device)]
+        rows = self.rows(kind)[positions]
+        made = [self._readings(view, int(row), jitter, int(reading))[0] for row, reading in zip(rows, variant, strict=True)]
+        return torch.from_numpy(np.stack(made)).to(device)
+
+    @property
+    def streams(self) -> bool:
+        """Whether some view that was asked for is too large to be kept, so that every batch has to read and prepare."""
+        return bool(self._streamed)
+
+    def _key(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> _Key:
+        return _view_key(view), kind, jitter if self.view_kind(view).jitter_invalidates else None, str(device)
+
+    def _of_kind(self, kind: str) -> list[int]:
+        rows: list[int] = self.rows(kind).tolist()
+        if not rows:
+            raise DataError(f"data set {self.dataset.name} has no {kind} clips; choose a data set or part that has")
+        return rows
+
+    def _keeps(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> bool:
+        """Whether a view of all clips of a kind is kept, as decided when it is first asked for by the size of one."""
+        key = self._key(view, kind, jitter, device)
+        with self._lock:
+            if key not in self._prepared and key not in self._streamed:
+                rows = self._of_kind(kind)
+                wanted = len(rows) * self._readings(view, rows[0], key[2]).nbytes
+                if wanted > KEPT_BYTES - sum(kept.nbytes for kept in self._prepared.values()):
+                    self._streamed.add(key)
+            return key not in self._streamed
+
+    def _readings(self, view: View, row: int, jitter: IntervalJitter | None, only: int | None = None) -> np.ndarray:
+        """The view of a clip under each reading of its interval, or under one of them: [variants or 1, ...]."""
+        how, interval, frames = self.view_kind(view), self.interval(row), self.frames(row)
+        if jitter is None or not how.jitter_invalidates:
             return how.prepare(frames, interval)[None]
         # Seeded by the sample, so that a clip's readings do not depend on which clips stand beside it.
-        rng = np.random.default_rng(list(self._ids[row].encode()))
-        return np.stack([how.prepare(frames, reading) for reading in jitter.readings(interval, len(frames), rng)])
+        readings = jitter.readings(interval, len(frames), np.random.default_rng(list(self._ids[row].encode())))
+        return np.stack([how.prepare(frames, reading) for reading in (readings if only is None else readings[only : only + 1])])
 
 
 def _store_of(sample: str, frames: int, stores: Sequence[ClipStore], name: str) -> ClipStore:
@@ -221,10 +266,5 @@ class Clips:
         """Stored arrays of the clips at positions `at` [B], {input: [B, ...]}, each under its reading `variant` [B] (0: as annotated)."""
         chosen = self.positions[at.cpu().numpy()]
         self.data.drawn.update(self._all[chosen].tolist())
-        rows = torch.from_numpy(chosen).to(device)
-        out = {}
-        for name, view in views.items():
-            arrays = self.data.prepared(view, self.kind, jitter, device)
-            reading = torch.zeros_like(rows) if variant is None or arrays.shape[1] == 1 else variant.to(device)
-            out[name] = arrays[rows, reading]
-        return out
+        reading = np.zeros_like(chosen) if variant is None else variant.cpu().numpy()
+        return {name: self.data.select(view, self.kind, jitter, chosen, reading, device) for name, view in views.items()}
