@@ -41,6 +41,18 @@ def _data(register: Register) -> None:
     )
     _recorded(register)
     _composites(register)
+    register.dataset(
+        "csv",
+        "merzoo.data.readers.manifest:Manifest",
+        provides=("emotion-labels", "au-labels", "macro-clips"),
+        summary="your own clips, listed in a table (clips.csv): a path, a subject and a label a row; part aus: action units",
+    )
+    register.dataset(
+        "folder",
+        "merzoo.data.readers.folder:FolderTree",
+        provides=("emotion-labels",),
+        summary="your own clips in folders SUBJECT/EMOTION/CLIP; part cropped: frames that are crops of faces",
+    )
     register.view("keyframes", "merzoo.views.frames:Keyframes", summary="chosen frames: onset, apex, offset")
     register.view("difference", "merzoo.views.frames:Difference", summary="apex minus onset")
     register.view("sequence", "merzoo.views.frames:Sequence", summary="frames spread evenly over the interval")
@@ -53,11 +65,11 @@ def _data(register: Register) -> None:
 def _recorded(register: Register) -> None:
     where = "merzoo.data.readers"
     emotions, both = ("emotion-labels",), ("emotion-labels", "au-labels")
-    register.dataset("casme2", f"{where}.casme2:CasmeII", provides=both, summary="CASME II: 26 subjects at 200 fps; parts: 5 (the default), 3, megc2019, 4, 7, aus")
-    register.dataset("samm", f"{where}.samm:Samm", provides=both, summary="SAMM: 29 subjects at 200 fps, grey; parts: 5 (the default), 3, 8, aus")
+    register.dataset("casme2", f"{where}.casme2:CasmeII", provides=both, summary="CASME II: 26 subjects at 200 fps; parts: 5 (default), 3, megc2019, 4, 7, aus")
+    register.dataset("samm", f"{where}.samm:Samm", provides=both, summary="SAMM: 29 subjects at 200 fps, grey; parts: 5 (default), 3, 8, aus")
     register.dataset("smic", f"{where}.smic:Smic", provides=emotions, summary="SMIC-HS: 16 subjects at 100 fps; part: 3")
     # Its macro-expressions are stills: no motion to pre-train on.
-    register.dataset("mmew", f"{where}.mmew:Mmew", provides=both, summary="MMEW: 30 subjects at 90 fps; parts: 6 (the default), 3, 4, 7, aus")
+    register.dataset("mmew", f"{where}.mmew:Mmew", provides=both, summary="MMEW: 30 subjects at 90 fps; parts: 6 (default), 3, 4, 7, aus")
 
 
 def _composites(register: Register) -> None:
