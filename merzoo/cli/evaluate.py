@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,9 @@ def command(
     fold: Annotated[list[str] | None, typer.Option(help="Run only this fold (repeat for more).")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Keep every epoch's test predictions, and check that testing changes nothing.")] = False,
     flip_labels: Annotated[float, typer.Option(min=0, max=1, help="Share of the training clips that get a wrong class, to see what that costs.")] = 0.0,
+    perturb: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=LEVEL", help="Predict test clips made harder too (repeat for more): pixel-noise=10, a KIND alone, or all.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -48,6 +52,7 @@ def command(
             only=fold or (),
             audit=audit,
             flip_labels=flip_labels,
+            perturb=perturb or (),
             report=report,
         )
     if json:
@@ -76,6 +81,14 @@ def show(result: dict[str, Any], out: Path) -> None:
     names = {"uf1": "UF1", "uar": "UAR"}
     rows = [(names.get(key, key.replace("_", " ")), f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for key, v in result["scores"].items()]
     print_table(("score", "value", "95 % interval"), rows)
+    if "perturbed" in result:
+        print_table(("test clips", *(names.get(key, key) for key in result["scores"])), [*_perturbed(result)])
     if not result["complete"]:
         print_lines([f"unfinished: {folds['done']} of {folds['expected']} folds; continue with --resume"])
     print_lines([f"run folder: {out}"])
+
+
+def _perturbed(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row a condition, the clips as they are first."""
+    for condition, scores in {"as they are": result["scores"], **result["perturbed"]}.items():
+        yield condition, *(f"{score['value']:.3f}" for score in scores.values())

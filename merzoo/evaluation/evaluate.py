@@ -17,6 +17,7 @@ import torch
 
 from merzoo.data.clips import ClipData
 from merzoo.data.people import same_people, shared_subjects
+from merzoo.data.perturb import asked as perturbations
 from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
 from merzoo.describe import tree
@@ -50,6 +51,7 @@ def evaluate(
     only: Sequence[str] = (),
     audit: bool = False,
     flip_labels: float = 0.0,
+    perturb: Sequence[str] = (),
     report: Report | None = None,
     checkpoint_seconds: float = 30.0,
 ) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def evaluate(
     weights: what each fold starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared (a
     script that asks for several needs `if __name__ == "__main__":`). only: fold ids, to run those alone. audit: keep what the test clips were
     taken for after each epoch, and check that nothing was learned from them. flip_labels: share of each fold's training clips that get a wrong class.
+    perturb: what the test clips are predicted under besides as they are, as "pixel-noise=10", or "all" (see `merzoo.data.perturb`).
     Raises any `MerzooError`, before the first fold wherever it can be known by then.
     """
     say = report or (lambda text, done, total: None)
@@ -69,6 +72,7 @@ def evaluate(
     dataset = open_dataset(data) if isinstance(data, str) else data
     make_protocol = protocol_by_name(protocol, dataset.task)
     _check_options(dataset, audit, flip_labels)
+    harder = perturbations(perturb)
     start = named_start(spec, weights)
     threads, shared_threads = _threads(Path(out), jobs, len(chosen), resume)
     machine = Machine.of(device, precision, threads)
@@ -80,15 +84,14 @@ def evaluate(
     if unknown:
         raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
     parameters = sum(value.numel() for value in network.saved().values())
-    asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels}
+    asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels, "perturb": [*map(str, harder)]}
     facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, parameters)}
     facts["environment"]["shared_threads"] = shared_threads
     run = RunFolder.create(out, facts, resume=resume)
     warn_of_size(spec, preset, machine)
     tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
-    plan = Plan(
-        spec, preset, dataset, clips.labels, tested, machine, run.path, start.start, checkpoint_seconds, shared_threads, folds.kind, flip_labels, audit
-    )
+    more = (start.start, checkpoint_seconds, shared_threads, folds.kind, flip_labels, audit, harder)
+    plan = Plan(spec, preset, dataset, clips.labels, tested, machine, run.path, *more)
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
     with workers(plan, clips, jobs, say) as submit:
         _run(run, folds, todo, submit, jobs, say)

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from merzoo.data.clips import ClipData, Clips
+from merzoo.data.perturb import Perturbation
 from merzoo.data.table import Dataset
 from merzoo.errors import LeakageError, TrainingError
 from merzoo.evaluation.predicting import audited, positions, predict_clips
 from merzoo.evaluation.protocols import Fold
+from merzoo.evaluation.robustness import predict_perturbed
 from merzoo.recognizer import Recognizer, assemble
 from merzoo.specs import ModelSpec
 from merzoo.training import checkpoint
@@ -51,6 +53,7 @@ class Plan:
     kind: str = "micro"  # or "macro": of the labelled clips
     flip_labels: float = 0.0  # share of a fold's training clips that get another class
     audit: bool = False  # keep what the test clips were taken for after each epoch, and check that testing changes nothing
+    perturb: tuple[Perturbation, ...] = ()  # what the test clips are predicted under, besides as they are
 
 
 def prepare(plan: Plan, data: ClipData, fold: Fold | None, seed: int, data_provides: Iterable[str] | None = None) -> tuple[Recognizer, list[Stage]]:
@@ -143,6 +146,8 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
         "state_sha256": state_hash(recognizer),
         "predictions": predict_clips(recognizer, tested, plan.machine),
     }
+    if plan.perturb:
+        record["perturbed"] = predict_perturbed(recognizer, tested, plan.machine, plan.perturb)
     if plan.audit:
         record |= audited(recognizer, tested, plan.machine, record)
         if logs:
