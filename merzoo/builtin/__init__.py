@@ -41,6 +41,17 @@ def _data(register: Register) -> None:
     )
     _recorded(register)
     _composites(register)
+    _own(register)
+    register.view("keyframes", "merzoo.views.frames:Keyframes", summary="chosen frames: onset, apex, offset")
+    register.view("difference", "merzoo.views.frames:Difference", summary="apex minus onset")
+    register.view("sequence", "merzoo.views.frames:Sequence", summary="frames spread evenly over the interval")
+    register.view("flow", "merzoo.views.motion:Flow", summary="optical flow from onset to apex, in pixels")
+    register.view("strain", "merzoo.views.motion:Strain", summary="optical strain: how the flow stretches the skin")
+    register.view("dynamic-image", "merzoo.views.motion:DynamicImage", summary="the interval as one image by approximate rank pooling")
+    register.aligner("eyes", "merzoo.faces.align:Aligner", summary="square crop turned and scaled so that the eyes lie at fixed places")
+
+
+def _own(register: Register) -> None:
     register.dataset(
         "csv",
         "merzoo.data.readers.manifest:Manifest",
@@ -53,13 +64,6 @@ def _data(register: Register) -> None:
         provides=("emotion-labels",),
         summary="your own clips in folders SUBJECT/EMOTION/CLIP; part cropped: frames that are crops of faces",
     )
-    register.view("keyframes", "merzoo.views.frames:Keyframes", summary="chosen frames: onset, apex, offset")
-    register.view("difference", "merzoo.views.frames:Difference", summary="apex minus onset")
-    register.view("sequence", "merzoo.views.frames:Sequence", summary="frames spread evenly over the interval")
-    register.view("flow", "merzoo.views.motion:Flow", summary="optical flow from onset to apex, in pixels")
-    register.view("strain", "merzoo.views.motion:Strain", summary="optical strain: how the flow stretches the skin")
-    register.view("dynamic-image", "merzoo.views.motion:DynamicImage", summary="the interval as one image by approximate rank pooling")
-    register.aligner("eyes", "merzoo.faces.align:Aligner", summary="square crop turned and scaled so that the eyes lie at fixed places")
 
 
 def _recorded(register: Register) -> None:

@@ -113,6 +113,16 @@ class VideoFile(FrameSource):
         finally:
             capture.release()
 
+    def count(self, most: int) -> int:
+        """How many frames decode, counted up to `most`: what a container declares may be an estimate. The last ones may still fail to become pictures."""
+        capture, found = self._open(), 0
+        try:
+            while found < most and capture.grab():
+                found += 1
+        finally:
+            capture.release()
+        return found
+
     def _tell_end(self, decoded: int) -> None:
         declared = self.declared_frames
         # Some containers only estimate the count from the duration, hence the tolerance of 2 frames or 2 %.
