@@ -65,7 +65,8 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("first", "last", "inside", "missing"),
-    [(3, 6, (3, 4, 6), (5,)), (1, 2, (), (1, 2)), (7, 9, (7,), (8, 9)), (0, 100, (3, 4, 6, 7), (0, 1, 2, 5, *range(8, 101))), (6, 3, (), ()), (5, 5, (), (5,)), (4, 4, (4,), ())],
+    [(3, 6, (3, 4, 6), (5,)), (1, 2, (), (1, 2)), (7, 9, (7,), (8, 9)), (0, 100, (3, 4, 6, 7), (0, 1, 2, 5, *range(8, 101))),
+     (6, 3, (), ()), (5, 5, (), (5,)), (4, 4, (4,), ())],
 )  # fmt: skip
 def test_pick(first: int, last: int, inside: tuple[int, ...], missing: tuple[int, ...]) -> None:
     frames = listed(3, 4, 6, 7)

@@ -26,8 +26,8 @@ def test_whole_numbers(cell: object) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    [12.5, "12.5", "/", "", " ", None, float("nan"), float("inf"), True, np.nan, "1e3", "1_000", "1,000", "#REF!", 2**31, "9" * 5000, 1e300, 10**400, "²", "12²", "twelve",
-     datetime(2020, 1, 1), b"12", Fraction(10**400, 3)],
+    [12.5, "12.5", "/", "", " ", None, float("nan"), float("inf"), True, np.nan, "1e3", "1_000", "1,000", "#REF!", 2**31, "9" * 5000, 1e300, 10**400,
+     "²", "12²", "twelve", datetime(2020, 1, 1), b"12", Fraction(10**400, 3)],
 )  # fmt: skip
 def test_no_whole_numbers(cell: object) -> None:
     assert parse_int(cell) is None
@@ -49,8 +49,9 @@ def test_text(cell: object, text: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "aus"),
     [
-        ("4+12", (4, 12)), ("L4B + R12", (4, 12)), ("LL12,RR14", (12, 14)), ("4，12", (4, 12)), ("4、12;1；2", (1, 2, 4, 12)), ("4＋7", (4, 7)), ("Ｌ４", (4,)), (4, (4,)),
-        (12.0, (12,)), ("AU1+AU02", (1, 2)), ("T23+B25", (23, 25)), ("12+4+12", (4, 12)), ("R14A", (14,)), ("l12a", (12,)), ("(12)", (12,)), ("4?", (4,)),
+        ("4+12", (4, 12)), ("L4B + R12", (4, 12)), ("LL12,RR14", (12, 14)), ("4，12", (4, 12)), ("4、12;1；2", (1, 2, 4, 12)), ("4＋7", (4, 7)),
+        ("Ｌ４", (4,)), (4, (4,)), (12.0, (12,)), ("AU1+AU02", (1, 2)), ("T23+B25", (23, 25)), ("12+4+12", (4, 12)), ("R14A", (14,)), ("l12a", (12,)),
+        ("(12)", (12,)), ("4?", (4,)),
     ],
 )  # fmt: skip
 def test_action_units(cell: object, aus: tuple[int, ...]) -> None:
@@ -89,8 +90,8 @@ def test_coded_and_none_active(cell: object) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "emotion"),
-    [("happy", "happiness"), (" Sad ", "sadness"), ("Other", "others"), ("Others", "others"), ("Fear", "fear"), ("angry", "anger"), ("repression", "repression"),
-     (None, ""), ("Contempt\n", "contempt")],
+    [("happy", "happiness"), (" Sad ", "sadness"), ("Other", "others"), ("Others", "others"), ("Fear", "fear"), ("angry", "anger"),
+     ("repression", "repression"), (None, ""), ("Contempt\n", "contempt")],
 )  # fmt: skip
 def test_emotions(cell: object, emotion: str) -> None:
     assert parse_emotion(cell) == emotion
@@ -121,6 +122,10 @@ def test_no_token_vanishes(tokens: list[str]) -> None:
     named = [token for token in (" ".join(t.split()) for t in tokens) if token]
     if found is not None and len(named) > 1:
         assert len(named) >= len(found.aus) + len(found.skipped) and bool(found.aus or found.skipped)
+
+
+def test_a_long_cell_is_read_to_its_end() -> None:
+    assert parse_aus(" + ".join(["4"] * 200 + ["12"])) == AUs((4, 12))
 
 
 def test_decimals_are_text() -> None:

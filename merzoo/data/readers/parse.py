@@ -53,8 +53,14 @@ def parse_text(cell: object) -> str:
     """A name as it stands in the cell: "" for None and nan, whole floats without their ".0", no white space at the ends, each run of it inside one space,
     control and invisible characters left out, at most 200 characters.
 
-    Full-width and composed letters stay, because a name must equal that of a folder. It may hold "/" and "..": whoever makes a path of it must check that it stays inside.
+    Full-width and composed letters stay, because a name must equal that of a folder. It may hold "/" and "..": whoever makes a path of it must check that it
+    stays inside.
     """
+    return _clean(cell)[:TEXT_LIMIT].strip()
+
+
+def _clean(cell: object) -> str:
+    """All the text of a cell, however long."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     whole = _whole(cell)
@@ -62,7 +68,7 @@ def parse_text(cell: object) -> str:
         return ""  # Python refuses to print a number of many thousand digits, and no name is one
     cell = cell if whole is None else whole
     text = " ".join(str(cell).split())
-    return "".join(c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"})[:TEXT_LIMIT].strip()
+    return "".join(c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def parse_aus(cell: object) -> AUs | None:
     forms; sides (L, R, LL, RR, B, T) and intensities (A to E) are dropped. Left out with a reason: "(k)" (static in 4DME), "or" and "/" (undecided), and
     whatever does not hold one number from 1 to 99.
     """
-    text = parse_text(cell).translate(_NARROW)
+    text = _clean(cell).translate(_NARROW).strip()
     if text.lower() in _NOBODY_CODED:
         return None
     if text.lower() in _NONE_ACTIVE:

@@ -55,7 +55,7 @@ def read_sheet(
     (without any: the first with a wanted column). sheet: a worksheet's name, case and spaces aside (a text file has none); by default the first worksheet
     that has such a header.
 
-    Rows that are empty from end to end are no data and are left out. A formula without a stored value is None. Text files are utf-8, utf-16 (with its mark),
+    Rows without a value from end to end are no data and are left out. A formula without a stored value is None. Text files are utf-8, utf-16 (with its mark),
     gb18030 or latin-1, with "," ";" or tab between cells. Raises `DataError`, never anything else, for a file that is missing, too large, damaged, locked by
     a password, of another format, or without the columns.
     """
