@@ -59,11 +59,11 @@ class Videos:
         folder = self.whole.get((subject, video))
         if folder:
             return self._list(folder, subject, video), ""
-        onsets = [onset for onset in onsets if onset is not None]
-        clips = [self._clips[subject, video, onset] for onset in onsets if (subject, video, onset) in self._clips]
+        known = [onset for onset in onsets if onset is not None]
+        clips = [self._clips[subject, video, onset] for onset in known if (subject, video, onset) in self._clips]
         if not clips or offset is None:
             return None, ""
-        return renumbered(self._list(clips[0], subject, video), onsets[0], offset)
+        return renumbered(self._list(clips[0], subject, video), known[0], offset)
 
     def _list(self, folder: Path, subject: int, video: str) -> FrameList:
         self._used.add(folder)
