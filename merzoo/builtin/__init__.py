@@ -75,9 +75,9 @@ def _recorded(register: Register) -> None:
     # Its macro-expressions are stills: no motion to pre-train on.
     register.dataset("mmew", f"{where}.mmew:Mmew", provides=both, summary="MMEW: 30 subjects at 90 fps; parts: 6 (default), 3, 4, 7, aus")
     all_three = (*both, "macro-clips")
-    register.dataset("casme3", f"{where}.casme3:CasmeIII", provides=all_three, summary="CAS(ME)^3 part A: 94 subjects at 30 fps; parts: 4 (the default), 3, 7, aus")
-    register.dataset("4dme", f"{where}.fourdme:FourDME", provides=both, summary="4DME, micro: several emotions a clip; parts: 5 (the default), 3, aus")
-    dfew = "DFEW: 16,372 macro clips from films, 5 official folds; parts: 7 (the default), 3"
+    register.dataset("casme3", f"{where}.casme3:CasmeIII", provides=all_three, summary="CAS(ME)^3 part A: 94 subjects at 30 fps; parts: 4 (default), 3, 7, aus")
+    register.dataset("4dme", f"{where}.fourdme:FourDME", provides=both, summary="4DME, micro: several emotions a clip; parts: 5 (default), 3, aus")
+    dfew = "DFEW: 16,372 macro clips from films, 5 official folds; parts: 7 (default), 3"
     register.dataset("dfew", f"{where}.dfew:Dfew", provides=("macro-clips", "emotion-labels"), summary=dfew)
 
 

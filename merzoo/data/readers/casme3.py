@@ -15,7 +15,7 @@ from merzoo.data.readers.corrections import apply
 from merzoo.data.readers.parse import parse_aus, parse_emotion, parse_int, parse_text
 from merzoo.data.readers.reading import Reading
 from merzoo.data.readers.sheets import Row, read_sheet
-from merzoo.data.readers.tree import below, find_sheet, find_sheets
+from merzoo.data.readers.tree import below, find_sheets
 from merzoo.errors import DataError
 from merzoo.text import plain
 
@@ -72,10 +72,11 @@ class CasmeIII(Recorded):
 
     def read(self) -> Reading:
         """One recording a row that has frames, videos in order so that each is listed once."""
-        path = find_sheet(self, "*part_a*me*label*")
+        path, *others = find_sheets(self, "*part_a*me*label*")
         videos = Videos(self)
         sheet = read_sheet(path, COLUMNS, required=("subject", "filename", "onset", "offset", "emotion"))
         reading = Reading(self.name, self.fps, "raw", [path])
+        reading.remarks += [f"{path.name} is read, {plain(other.name)} is not" for other in others]
         rows, reading.corrections[:] = apply(self.name, path, sheet.rows)
         faults = self._faults(reading)
         micro = _rows(reading, path, sheet.rows, rows, "micro", faults)
