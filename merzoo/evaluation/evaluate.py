@@ -77,7 +77,7 @@ def evaluate(
     threads, shared_threads = _threads(Path(out), jobs, len(chosen), resume)
     machine = Machine.of(device, precision, threads)
     clips = open_clips(dataset, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
-    network = assemble(spec, preset, clips.labels, clips.task, data_provides=clips.dataset.provides)
+    network = assemble(spec, preset, clips.labels, clips.task, data_provides=offered(dataset, start))
     folds = with_same_people(make_protocol(clips.table), clips.table, same_people(shared_subjects()))
     _refuse_overlap(folds, start)
     unknown = [name for name in only if name not in folds.by_id]
@@ -136,6 +136,11 @@ def named_start(spec: ModelSpec, weights: str | None) -> NamedStart:
     if not subjects:
         raise UsageError(f"weights '{found.tag}' do not say whom they were trained on, so overlap with the test cannot be excluded; start from scratch")
     return NamedStart(Start(tensors, found.labels, found.tag, found.task), found.tag, found.sha256, subjects)
+
+
+def offered(dataset: Dataset, start: NamedStart) -> tuple[str, ...]:
+    """What the data offer to a strategy, and what weights have been given already: those of a model that wants macro clips were pre-trained on some."""
+    return (*dataset.provides, *(("macro-clips",) if start.tag else ()))
 
 
 def _refuse_overlap(folds: Protocol, start: NamedStart) -> None:

@@ -68,7 +68,8 @@ def prepare(plan: Plan, data: ClipData, fold: Fold | None, seed: int, data_provi
     test_subjects, train_ids = (fold.test_subjects, fold.train_ids) if fold else ((), None)
 
     def known(of: ClipData) -> TrainingData:
-        return TrainingData.without(of, test_subjects, recognizer.train_views, plan.run_test_subjects, kind=plan.kind, train_ids=train_ids)
+        views, begun = recognizer.train_views, plan.start.tensors is not None
+        return TrainingData.without(of, test_subjects, views, plan.run_test_subjects, kind=plan.kind, train_ids=train_ids, begun=begun)
 
     training = known(data)
     if plan.flip_labels:

@@ -19,7 +19,8 @@ class TrainingData:
 
     micro: the labelled clips, as many as the fold may train on: micro-expressions, or under a protocol of macro-expressions those. macro: macro clips for
     a pretext; none where they are the labelled ones. views: {input: views} to train on. run_test_subjects: everybody who is a test subject in some fold of
-    the run. narrowed: whether the fold says which labelled clips it trains on.
+    the run. narrowed: whether the fold says which labelled clips it trains on. begun: whether training goes on from weights of this model, which have been
+    through its pre-training.
     """
 
     micro: Clips
@@ -28,6 +29,7 @@ class TrainingData:
     views: Mapping[str, tuple[View, ...]]
     run_test_subjects: frozenset[str] = frozenset()
     narrowed: bool = False
+    begun: bool = False
 
     @classmethod
     def without(
@@ -39,6 +41,7 @@ class TrainingData:
         *,
         kind: str = "micro",
         train_ids: Collection[str] | None = None,
+        begun: bool = False,
     ) -> TrainingData:
         """All clips of `data` but those of the test subjects; of the labelled ones, those of `kind`, only `train_ids` where these are given.
 
@@ -50,7 +53,7 @@ class TrainingData:
             labelled = chosen(labelled, train_ids, "trains on")
             labelled.check(gone, "training clips of the fold")
         macro = Clips(data, "macro", None if kind == "micro" else np.array([], dtype=np.int64))
-        return cls(labelled.without(gone), macro.without(gone), data.labels, views, frozenset(run_test_subjects), train_ids is not None)
+        return cls(labelled.without(gone), macro.without(gone), data.labels, views, frozenset(run_test_subjects), train_ids is not None, begun)
 
     def scope_for(self, clips: Clips) -> Scope:
         """ "run" where a stage on these clips may run once for all folds: nobody of their kind is tested in any fold, or all who are were kept out of them

@@ -13,7 +13,7 @@ from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.data.table import Dataset
 from merzoo.errors import RunError
-from merzoo.evaluation.evaluate import NamedStart, facts_of, named_start, warn_of_size
+from merzoo.evaluation.evaluate import NamedStart, facts_of, named_start, offered, warn_of_size
 from merzoo.evaluation.files import write_atomically
 from merzoo.evaluation.folds import Plan, prepare
 from merzoo.evaluation.runs import RunFolder
@@ -58,7 +58,7 @@ def train(
     machine = Machine.of(device, precision, threads or os.cpu_count() or 1)
     clips = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     plan = Plan(spec, preset, clips.dataset, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds, kind=only_kind(clips))
-    recognizer, stages = prepare(plan, clips, None, seed, data_provides=clips.dataset.provides)
+    recognizer, stages = prepare(plan, clips, None, seed, data_provides=offered(clips.dataset, start))
     parameters = sum(value.numel() for value in recognizer.saved().values())
     run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, plan.kind, [seed], machine, start, parameters)}, resume=resume)
     if resume and (out / WEIGHTS).is_file():

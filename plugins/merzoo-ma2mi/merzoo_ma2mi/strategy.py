@@ -45,7 +45,7 @@ class MA2MI(Strategy):
 
     autoencoder, pretext: fields of `Recipe`; delta: fields of `Delta`; fine_tuning: options of the strategy `supervised`.
     The three stages on macro clips run once for all folds where their subjects are never tested, else in every fold. The auto-encoder is left out
-    where the target is pixels.
+    where the target is pixels. Where there are no macro clips, but weights to go on from, these are fine-tuned (our choice).
     """
 
     def __init__(
@@ -62,8 +62,11 @@ class MA2MI(Strategy):
         self.fine_tuning = Supervised(**tuning, auxiliary_weight=0.0)  # the pretext is over by then
 
     def stages(self, recognizer: Recognizer, data: TrainingData) -> Sequence[Stage]:
-        """The stages. Raises `NeedsError` where there is no macro clip, or no future-frame task."""
-        return [*self.pretraining(recognizer, data), self.fine_tuning.stage(recognizer, data, "fine-tune", reset=("head",))]
+        """The stages. Raises `NeedsError` where there is neither a macro clip nor a beginning, or no future-frame task."""
+        fine_tuning = self.fine_tuning.stage(recognizer, data, "fine-tune", reset=("head",))
+        if data.begun and not len(data.macro):  # the weights have been pre-trained already
+            return [fine_tuning]
+        return [*self.pretraining(recognizer, data), fine_tuning]
 
     def pretraining(self, recognizer: Recognizer, data: TrainingData) -> list[Stage]:
         """The stages on macro clips. Raises like `stages`."""
