@@ -33,8 +33,7 @@ def command(
 
 def _row(made: dict[str, Any], name: str) -> tuple[str, ...]:
     difference = made["difference"][name]
-    smallest = 2 / made["bootstrap"]["resamples"]
-    p = f"{difference['p_bootstrap']:.4f}" if difference["p_bootstrap"] else f"< {smallest:.4f}"
+    p = f"{difference['p_bootstrap']:.4f}" if difference["p_bootstrap"] >= 0.0001 else "< 0.0001"
     return TITLES[name], *(_interval(made[side]["scores"][name]) for side in "ab"), _interval(difference, "+.3f"), p
 
 
