@@ -52,7 +52,7 @@ def add_rows(
         where, cells = f"{reading.sheets[0].name} row {row.number}", row.cells
         subject, clip = parse_int(cells.get("subject")), named(cells.get("filename"))
         if subject is None or not clip:
-            reading.unnamed(where, f"{parse_text(cells.get('subject'))}/{clip}", "no subject number or no file name")
+            reading.unnamed(where, _told(row), "no subject number or no file name")
             continue
         key = (subject, clip.lower())
         used.add(key)
@@ -78,8 +78,12 @@ def _difference(rows: Sequence[Row], other: Path, columns: Mapping[str, Sequence
     differing = [clip for clip in ours if clip in theirs and _compared(ours[clip]) != _compared(theirs[clip])]
     more, less = [clip for clip in ours if clip not in theirs], [clip for clip in theirs if clip not in ours]
     told = [
-        f"{len(clips)} {what} (first: {clips[0][0]}/{clips[0][1]})"
-        for clips, what in ((differing, "clips differ"), (more, "clips are in the first alone"), (less, "clips are in the other alone"))
+        f"{what} {len(clips)} (first: {clips[0]})"
+        for clips, what in (
+            ([_told(ours[clip]) for clip in differing], "rows that differ:"),
+            ([_told(ours[clip]) for clip in more], "rows in the first alone:"),
+            ([_told(theirs[clip]) for clip in less], "rows in the other alone:"),
+        )
         if clips
     ]
     return plain("; ".join(told) or "they agree", 300)
@@ -87,6 +91,10 @@ def _difference(rows: Sequence[Row], other: Path, columns: Mapping[str, Sequence
 
 def _by_clip(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
     return {(parse_text(row.cells.get("subject")), parse_text(row.cells.get("filename")).lower()): row for row in rows}
+
+
+def _told(row: Row) -> str:
+    return f"{parse_text(row.cells.get('subject'))}/{parse_text(row.cells.get('filename'))}"
 
 
 def _compared(row: Row) -> tuple[object, ...]:
