@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -130,6 +131,9 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
+        # A script without `if __name__ == "__main__":` runs again in each of its processes, which would wait here for their own parent for ever.
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise DataError(f"clip store {folder} is being prepared by this very script; put its work below `if __name__ == '__main__':`") from None
         warnings.warn(f"clip store {folder} is being prepared by another process; waiting for it", MerzooWarning, stacklevel=5)
         lock.acquire(poll_interval=0.2)
     try:
