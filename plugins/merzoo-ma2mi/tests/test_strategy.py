@@ -96,14 +96,18 @@ def test_statistics_come_from_the_training_clips_alone(tiny, make):
     assert one.train.subjects == set(people[1:]) and not torch.equal(*means)
 
 
-def test_without_macro_clips_it_is_refused_before_anything_runs(tiny, make):
+def test_without_macro_clips_it_is_refused_before_anything_runs_unless_it_goes_on_from_weights(tiny, make):
     spec = registry().model("miacnet-ma2mi")
     with pytest.raises(NeedsError, match="macro-clips"):
         assemble(spec, "small", tiny.labels, data_provides=("emotion-labels",))
     recognizer = make()
     data = known(tiny, recognizer)
+    without = replace(data, macro=data.macro.without(data.macro.subjects))
     with pytest.raises(NeedsError, match="macro-clips"):
-        recognizer.strategy.stages(recognizer, replace(data, macro=data.macro.without(data.macro.subjects)))
+        recognizer.strategy.stages(recognizer, without)
+    begun = recognizer.strategy.stages(recognizer, replace(without, begun=True))
+    assert [stage.name for stage in begun] == ["fine-tune"]
+    assert len(recognizer.strategy.stages(recognizer, replace(data, begun=True))) == 4
 
 
 def test_a_backbone_that_sees_one_frame_is_refused(tiny):
