@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from merzoo.cli.output import print_json, print_lines, print_table
-from merzoo.evaluation.compare import TITLES, compare
+from merzoo.evaluation.compare import compare
 from merzoo.evaluation.runs import RunFolder
+from merzoo.evaluation.scores import TITLES
 
 
 def command(

@@ -11,6 +11,7 @@ import typer
 
 from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.cli.progress import progress
+from merzoo.evaluation.scores import TITLES
 
 
 def command(
@@ -78,14 +79,33 @@ def show(result: dict[str, Any], out: Path) -> None:
             f" · {data['samples']} clips, {data['subjects']} subjects, seeds: {len(result['seeds'])}, last epoch"
         ]
     )
-    names = {"uf1": "UF1", "uar": "UAR"}
-    rows = [(names.get(key, key.replace("_", " ")), f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for key, v in result["scores"].items()]
+    titles = [TITLES[key] for key in result["scores"]]
+    rows = [(title, f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for title, v in zip(titles, result["scores"].values(), strict=True)]
     print_table(("score", "value", "95 % interval"), rows)
+    if "slices" in result:
+        print_table(("part", "clips", "subjects", *titles), [*_slices(result)])
     if "perturbed" in result:
-        print_table(("test clips", *(names.get(key, key) for key in result["scores"])), [*_perturbed(result)])
+        print_table(("test clips", *titles), [*_perturbed(result)])
+    if "oracle" in result:
+        print_table(("epoch chosen on the test data (no result)", *titles), [*_oracle(result)])
     if not result["complete"]:
         print_lines([f"unfinished: {folds['done']} of {folds['expected']} folds; continue with --resume"])
     print_lines([f"run folder: {out}"])
+
+
+def _slices(result: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    """A row a data set, of the same predictions; where each was left out as a whole, their mean too."""
+    for name, one in result["slices"].items():
+        yield name, one["samples"], one["subjects"], *(f"{v['value']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for v in one["scores"].values())
+    if "mean_of_slices" in result:
+        mean = result["mean_of_slices"]
+        yield "mean of parts", "", "", *(f"{mean['value']:.3f}" if name == mean["metric"] else "" for name in result["scores"])
+
+
+def _oracle(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """What two ways of choosing would have reported."""
+    for name, text in (("best_epoch_for_all", "oracle: one best epoch for all"), ("best_epoch_per_fold", "oracle: best epoch of each fold")):
+        yield text, *(f"{result['oracle'][name][metric]:.3f}" for metric in result["scores"])
 
 
 def _perturbed(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:

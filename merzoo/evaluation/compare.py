@@ -10,8 +10,7 @@ from merzoo.errors import MerzooWarning
 from merzoo.evaluation.bootstrap import RESAMPLES, bootstrap, paired_difference
 from merzoo.evaluation.pool import Predictions
 from merzoo.evaluation.runs import RunFolder, predictions
-
-TITLES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "au_f1": "AU F1"}
+from merzoo.evaluation.scores import TITLES
 
 
 def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def check_fold(
     _check_predictions(look, look.sequence(record.get("predictions"), "predictions"), fold, labels, task)
     rows = len(record["predictions"])
     if record.get("oracle") is not None:
-        _check_oracle(look, record["oracle"], rows, len(labels), task)
+        look.true(task == "classes", "oracle", "null in a multi-label task")
+        _check_oracle(look, record["oracle"], rows, len(labels))
     checks, conditions = record.get("checks", {}), record.get("perturbed", {})
     for name, value in (("checks", checks), ("perturbed", conditions)):
         look.true(isinstance(value, Mapping) and len(value) <= MAX_CHECKS, name, f"an object of at most {MAX_CHECKS} entries")
@@ -193,25 +194,16 @@ def _check_probabilities(look: _Look, value: object, labels: tuple[str, ...], ta
         look.true(numbers and all(x <= 1 for x in shares), field, f"{len(labels)} numbers from 0 to 1")
 
 
-def _check_oracle(look: _Look, oracle: object, rows: int, classes: int, task: str) -> None:
+def _check_oracle(look: _Look, oracle: object, rows: int, classes: int) -> None:
     """What the test clips were taken for after each epoch: one entry a sample, in the order of the predictions."""
     look.true(isinstance(oracle, Mapping), "oracle", "an object")
     assert isinstance(oracle, Mapping)
     look.text(oracle.get("stage"), "oracle.stage")
     epochs = look.sequence(oracle.get("epochs"), "oracle.epochs")
     look.true(bool(epochs), "oracle.epochs", "at least one epoch")
-    fits = _is_position if task == "classes" else _are_positions
     for epoch in epochs:
-        fine = isinstance(epoch, list) and len(epoch) == rows and all(fits(entry, classes) for entry in epoch)
-        look.true(fine, "oracle.epochs", f"lists of {rows} positions below {classes}" + (", a list of them a sample" if task != "classes" else ""))
-
-
-def _is_position(value: object, classes: int) -> bool:
-    return is_count(value) and int(value) < classes  # type: ignore[call-overload]
-
-
-def _are_positions(value: object, classes: int) -> bool:
-    return isinstance(value, list) and all(_is_position(entry, classes) for entry in value) and len(set(value)) == len(value)
+        fine = isinstance(epoch, list) and len(epoch) == rows and all(is_count(position) and position < classes for position in epoch)
+        look.true(fine, "oracle.epochs", f"lists of {rows} positions below {classes}")
 
 
 def _is_auxiliary(tasks: object) -> bool:

@@ -20,6 +20,7 @@ from merzoo.errors import RunError
 from merzoo.evaluation.asking import check_same
 from merzoo.evaluation.bootstrap import RESAMPLES
 from merzoo.evaluation.files import dumps, is_leftover, make_folder, read_json, write_atomically
+from merzoo.evaluation.oracle import oracle
 from merzoo.evaluation.pool import Predictions
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.records import SCHEMA, check_fold, check_run
@@ -130,9 +131,8 @@ class RunFolder:
 
         record: {test_subjects, stages: [{name, scope: "fold" | "run", subjects, steps, seconds, loss}], state_sha256, predictions: [{sample_id, subject,
         label: a name of the class list, probabilities: C numbers, auxiliary (optional): {task: {output: numbers}}}]}; schema, fold_id and seed are added here.
-        In a multi-label run a label is names joined by "+" ("" = none). Optional: "oracle": {"stage", "epochs": [[position of the predicted class (multi-label:
-        a list of positions), one entry a prediction], one list an epoch]}; "checks": {name: bool or number}; "perturbed": {condition: [probabilities, one list
-        a prediction]}.
+        In a multi-label run a label is names joined by "+" ("" = none). Optional: "oracle": {"stage", "epochs": [[position of the predicted class, one a
+        prediction], one list an epoch]} (not multi-label); "checks": {name: bool or number}; "perturbed": {condition: [probabilities, one list a prediction]}.
         Raises `LeakageError` where a stage saw a test subject, `RunError` for a record that could not be read back or a folder that cannot be written.
         """
         path = self.fold_path(seed, fold_id)
@@ -175,8 +175,9 @@ def predictions(run: RunFolder) -> Predictions:
 def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
     """What result.json holds, made from the folds alone. An unfinished run gives the scores so far and "complete": false.
 
-    What `merzoo.evaluation.results.scored` says of the predictions, and: perturbed, {condition: scores} where harder clips were asked for; folds; seconds:
-    of all stages, one that serves all folds counted once a seed; training_subjects: how many people some stage saw; and of run.json what names the run.
+    What `merzoo.evaluation.results.scored` says of the predictions, and: perturbed, {condition: scores} where harder clips were asked for; oracle, where every
+    fold kept its epochs (see `merzoo.evaluation.oracle`); folds; seconds: of all stages, one that serves all folds counted once a seed; training_subjects:
+    how many people some stage saw; and of run.json what names the run.
     Warns where a class never occurs in the truth. Raises as `predictions`, and `RunError` where a fold lacks a condition that was asked for.
     """
     records = list(run.folds())
@@ -190,6 +191,7 @@ def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
         "protocol": {"name": run.protocol.name, "hash": run.protocol.hash, "folds": len(run.protocol.folds)},
         **scored(pool, run.protocol, resamples, f"{run.path}: "),
         **harder,
+        **({"oracle": chosen} if (chosen := oracle(pool, records)) else {}),
         "complete": len(records) == expected,
         "folds": {"done": len(records), "expected": expected},
         "training_subjects": len({subject for r in records for stage in r["stages"] for subject in stage["subjects"]}),

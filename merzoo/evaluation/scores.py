@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from merzoo.errors import DataError, MerzooWarning
 
 METRICS = ("uf1", "uar", "accuracy")  # of one label a sample; the first is the one that runs are ranked by
+TITLES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "au_f1": "AU F1"}  # as people write them
 
 
 @dataclass(frozen=True)
