@@ -33,6 +33,7 @@ VERBS = {  # verb: (module, attribute, one line of help)
     "evaluate": ("evaluate", "command", "Score a model under a protocol, such as LOSO."),
     "reproduce": ("reproduce", "command", "Measure again what a paper reports."),
     "compare": ("compare", "command", "Compare two runs, subject by subject."),
+    "audit": ("audit", "command", "Look for what would make a run's score untrue."),
     "leaderboard": ("leaderboard", "app", "Make the board from a folder of runs."),
 }
 """Every verb, in the order of the help text."""

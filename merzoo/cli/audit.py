@@ -1,0 +1,48 @@
+"""`merzoo audit`: whether a run's score can be believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from merzoo.cli.output import print_json, print_lines, print_table
+
+TITLES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy", "au_f1": "AU F1"}
+COLUMNS = {"headline": "last epoch", "best_epoch_for_all": "oracle: one best epoch for all", "best_epoch_per_fold": "oracle: best epoch of each fold"}
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    root: Annotated[list[str] | None, typer.Option(metavar="DIR", help="Where the run's data lie, if `merzoo data prepare` was not told.")] = None,
+    data: Annotated[bool, typer.Option("--data/--no-data", help="Compare the clips themselves for near duplicates.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look for test subjects in training, one person under two names, statistics of test data and copied clips; show what choosing on the test would claim.
+
+    Exit code 1 where a check failed."""
+    from merzoo.data.sources import parse_roots
+    from merzoo.evaluation.audit import audit, open_data
+    from merzoo.evaluation.runs import RunFolder
+
+    folder = RunFolder.open(run)
+    dataset, why = open_data(folder, parse_roots(root or ())) if data else (None, "--no-data")
+    made = audit(folder, dataset, why)
+    if json:
+        print_json(made)
+    else:
+        _show(made)
+    if not made["passed"]:
+        raise typer.Exit(1)
+
+
+def _show(made: dict[str, Any]) -> None:
+    print_lines([f"{made['model']} under {made['protocol']}: {made['run']}"])
+    for check in made["checks"]:
+        print_lines([f"  {check['status']:<12} {check['name']}: {check['text']}", *(f"                 {line}" for line in check["found"])])
+    found = made["oracle"]
+    if found:
+        rows = [(TITLES[metric], *(f"{found[column][metric]:.3f}" for column in COLUMNS)) for metric in made["scores"]]
+        print_table(("", *COLUMNS.values()), rows)
+        print_lines([found["note"]])
