@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merzoo.data.readers.parse import parse_int, parse_text
 from merzoo.data.readers.sheets import read_sheet
-from merzoo.data.readers.tree import DEPTH, walk
 from merzoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ class Annotation:
     where: dict[int, str] = field(default_factory=dict)
 
 
-def read_splits(dataset: Recorded, reading: Reading) -> Annotation:
+def read_splits(dataset: Recorded, reading: Reading, files: Sequence[Path]) -> Annotation:
     """Labels and official folds. What the ten files say against each other is remarked. Raises `DataError` where no file of splits is found."""
-    found = _splits(dataset)
+    found = _splits(files)
     tests, trains = ({k: path for (kind, k), path in found.items() if kind == name} for name in ("test", "train"))
     if not found:
         raise DataError(
@@ -58,15 +57,13 @@ def read_splits(dataset: Recorded, reading: Reading) -> Annotation:
     return annotation
 
 
-def _splits(dataset: Recorded) -> dict[tuple[str, int], Path]:
+def _splits(files: Sequence[Path]) -> dict[tuple[str, int], Path]:
     """{("train" or "test", number): file} in either tree."""
     found: dict[tuple[str, int], Path] = {}
-    for path, is_folder in walk(dataset.root, DEPTH, dataset.closed):
+    for path in files:
         name, parent = path.name.lower(), path.parent.name.lower()
         in_folder, by_name = re.fullmatch(r"set_([1-9])\.csv", name), re.fullmatch(r"single_(train|test)set_([1-9])\.csv", name)
         split = re.match(r"(train|test)\W*single", parent)
-        if is_folder or path.name.startswith("~$"):
-            continue
         if by_name:
             found.setdefault((by_name[1], int(by_name[2])), path)
         elif in_folder and split:
@@ -105,13 +102,9 @@ def _read(reading: Reading, path: Path, fold: str, annotation: Annotation) -> se
     return clips
 
 
-def read_votes(dataset: Recorded, reading: Reading, annotation: Annotation) -> dict[int, str]:
+def read_votes(reading: Reading, annotation: Annotation, files: Sequence[Path]) -> dict[int, str]:
     """{clip: "happy 9, neutral 1"} of annotation.xlsx, if it is there; where its label is not that of the splits is remarked."""
-    found = [
-        path
-        for path, is_folder in walk(dataset.root, DEPTH, dataset.closed)
-        if not is_folder and re.fullmatch(r"annotation\.(xlsx|xls|csv)", path.name.lower())
-    ]
+    found = [path for path in files if re.fullmatch(r"annotation\.(xlsx|xls|csv)", path.name.lower())]
     votes: dict[int, str] = {}
     differing = set()
     for path in found[:1]:
