@@ -6,6 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -308,3 +309,70 @@ def test_supervised_adds_auxiliary_losses(data: ClipData) -> None:
     batch = stage.batches.draw(0, 0, torch.device("cpu"))
     total, logs = stage.loss(recognizer, batch, torch.Generator())
     assert float(total.detach()) == pytest.approx(float(logs["cross_entropy"]) + 1.0, rel=1e-5)
+
+
+# Watched, and held to a list of clips
+
+
+def test_a_watched_stage_trains_the_same_bits_and_is_asked_once_an_epoch(data: ClipData) -> None:
+    plain, watched, seen = network(), network(), []
+    run_stages(plain, stages(plain, data), seed=3, machine=MACHINE)
+
+    def watch(recognizer: Recognizer) -> list[int]:
+        seen.append(recognizer.training)
+        return [len(seen)]
+
+    (log,) = run_stages(watched, stages(watched, data), seed=3, machine=MACHINE, watch=watch)
+    assert log.epochs == [[1], [2], [3], [4]] and seen == [True] * 4
+    assert state_hash(watched) == state_hash(plain)
+    assert "epochs" not in log.summary() and log.summary() == {**log.summary(), "steps": 16}
+
+
+def test_only_the_last_stage_is_watched(data: ClipData) -> None:
+    recognizer = network()
+    (stage,), micro = stages(recognizer, data), Clips(data, "micro")
+    first, uneven = dataclasses.replace(stage, name="first"), dataclasses.replace(stage, epochs=None, steps=10)
+    logs = run_stages(recognizer, [first, uneven], seed=1, machine=MACHINE, watch=lambda _: [7])
+    assert [len(log.epochs) for log in logs] == [0, 3]  # two epochs of four steps, and what the budget ends with
+    logs = run_stages(recognizer, [first, FitStage("fit", micro, lambda *_: None)], seed=1, machine=MACHINE, watch=lambda _: [7])
+    assert [log.epochs for log in logs] == [[], [[7]]]
+
+
+@pytest.mark.parametrize("stop_at", [5, 8, 13])
+def test_what_was_seen_survives_a_stop_inside_the_stage(data: ClipData, tmp_path: Path, stop_at: int) -> None:
+    def watch(recognizer: Recognizer) -> list[int]:
+        return [int(1e6 * float(next(recognizer.head.parameters()).detach().abs().sum()))]
+
+    whole, half, again = network(), network(), network(seed=99)
+    (log,) = run_stages(whole, stages(whole, data), seed=3, machine=MACHINE, watch=watch)
+    (stage,), calls, path = stages(half, data), 0, tmp_path / "checkpoint.safetensors"
+
+    def loss(recognizer, batch, rng):
+        nonlocal calls
+        calls += 1
+        if calls == stop_at + 1:
+            raise KeyboardInterrupt
+        return stage.loss(recognizer, batch, rng)
+
+    options = {"seed": 3, "machine": MACHINE, "checkpoints": path, "every_seconds": 0, "watch": watch}
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(half, [dataclasses.replace(stage, loss=loss)], **options)
+    (resumed,) = run_stages(again, stages(again, data), **options)
+    assert resumed.epochs == log.epochs and len({tuple(epoch) for epoch in log.epochs}) == 4
+    (finished,) = run_stages(network(seed=5), stages(again, data), **options)
+    assert finished.epochs == log.epochs
+
+
+def test_a_stage_on_a_clip_that_the_fold_leaves_out_is_refused(data: ClipData) -> None:
+    recognizer, micro = network(), Clips(data, "micro")
+    (stage,), sample = stages(recognizer, data), micro.sample_ids[3]
+    with pytest.raises(TrainingError, match=sample):
+        run_stages(recognizer, [stage], seed=1, machine=MACHINE, forbidden={sample})
+
+    class Undeclared:
+        clips = (micro.where(np.array([other != sample for other in micro.sample_ids])),)
+        steps_per_epoch = staticmethod(stage.batches.steps_per_epoch)
+        draw = staticmethod(stage.batches.draw)
+
+    with pytest.raises(TrainingError, match=sample):
+        run_stages(recognizer, [dataclasses.replace(stage, batches=Undeclared())], seed=1, machine=MACHINE, forbidden={sample})

@@ -12,23 +12,27 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from merzoo.data.clips import ClipData
+from merzoo.data.clips import ClipData, Clips
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.errors import DataError, LeakageError, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
-from merzoo.evaluation.protocols import Fold
+from merzoo.evaluation.predicting import audited as checked
+from merzoo.evaluation.predicting import positions, predict_clips
+from merzoo.evaluation.protocols import Fold, fold_id
 from merzoo.evaluation.runs import RunFolder, predictions
 from merzoo.evaluation.splits import loso
 from merzoo.evaluation.workers import workers
-from merzoo.recognizer import build
+from merzoo.recognizer import assemble, build
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
 from merzoo.training.engine import Machine, state_hash
-from merzoo.training.seeds import derive
+from merzoo.training.flips import flipped
 from merzoo.training.train import train
 from merzoo.weights import read, write
 
@@ -52,7 +56,7 @@ from test_evaluate import SPEC
 from merzoo.evaluation.evaluate import evaluate
 import dataclasses
 spec = dataclasses.replace(SPEC, presets={{"full": dataclasses.replace(SPEC.presets["full"], strategy={{"epochs": 6, "batch_size": 6}})}})
-evaluate(spec, "synthetic:tiny", out=sys.argv[1], seeds=1, resume=True, precision="fp32", jobs={jobs}, checkpoint_seconds=0.05)
+evaluate(spec, "synthetic:tiny", out=sys.argv[1], seeds=1, resume=True, precision="fp32", jobs={jobs}, checkpoint_seconds=0.05, audit=True)
 """
 
 
@@ -117,6 +121,8 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(tmp_path: Pat
     assert inside >= 1
     subprocess.run([sys.executable, script, killed], check=True, env=environment)
     assert rows(killed) == rows(tmp_path / "uninterrupted")
+    kept = [[record["oracle"] for record in RunFolder.open(run).folds()] for run in (killed, tmp_path / "uninterrupted")]
+    assert kept[0] == kept[1] and all(len(oracle["epochs"]) == 6 for oracle in kept[0])
 
 
 def half_done(run: Path) -> list[Path]:
@@ -305,7 +311,168 @@ def test_what_cannot_be_run_is_said_before_anything_is_written(tmp_path: Path) -
         ({"weights": "nowhere/at-all.safetensors"}, WeightsError),
         ({"device": "tpu"}, UsageError),
         ({"only": ["nobody"]}, UnknownNameError),
+        ({"protocol": "few-shot-0"}, DataError),
+        ({"protocol": "nowhere.json"}, RunError),
+        ({"flip_labels": 1.5}, UsageError),
     ):
         with pytest.raises(error):
             evaluate(SPEC, **{"data": "synthetic:tiny", "out": out, **wrong})  # type: ignore[arg-type]
     assert not out.exists()
+
+
+# Audit: what each epoch would have said
+
+
+def folds_of(run: Path) -> list[dict]:
+    return list(RunFolder.open(run).folds())
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("audited") / "run"
+    evaluate(SPEC, "synthetic:tiny", out=out, seeds=2, precision="fp32", audit=True)
+    return out
+
+
+def test_an_audit_changes_no_bit_of_the_training(whole: Path, audited: Path) -> None:
+    assert RunFolder.open(audited).facts["audit"] is True
+    for with_audit, without in zip(folds_of(audited), folds_of(whole), strict=True):
+        assert with_audit["state_sha256"] == without["state_sha256"] and with_audit["predictions"] == without["predictions"]
+        assert "oracle" not in without and "checks" not in without
+
+
+def test_an_audit_keeps_every_epoch_and_the_last_is_what_counts(audited: Path) -> None:
+    for record in folds_of(audited):
+        assert record["oracle"]["stage"] == "supervised" and len(record["oracle"]["epochs"]) == 2
+        final = [max(range(len(p["probabilities"])), key=p["probabilities"].__getitem__) for p in record["predictions"]]
+        assert record["oracle"]["epochs"][-1] == final
+        assert record["checks"] == {"state_unchanged": True, "batch_independent": True}
+
+
+def test_a_run_is_not_resumed_with_another_kind_of_audit(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    with pytest.raises(RunError, match="audit is False there and True here"):
+        evaluate(SPEC, "synthetic:tiny", out=tmp_path / "run", seeds=2, precision="fp32", resume=True, audit=True)
+
+
+def test_looking_at_the_test_clips_leaves_modes_random_numbers_and_the_account_of_drawn_clips(data: ClipData) -> None:
+    recognizer = assemble(SPEC, "full", data.labels)
+    recognizer.train()
+    recognizer.head.eval()  # a frozen part
+    tested = frozen_clips(data)
+    data.drawn.clear()
+    data.drawn.add(3)
+    state, random = state_hash(recognizer), torch.get_rng_state()
+    assert len(positions(recognizer, tested, Machine("cpu", "fp32", 1))) == len(tested)
+    assert recognizer.training and recognizer.backbone.training and not recognizer.head.training
+    assert state_hash(recognizer) == state and torch.equal(torch.get_rng_state(), random) and data.drawn == {3}
+    assert not torch.is_inference_mode_enabled() and all(p.requires_grad for p in recognizer.parameters())
+
+
+def frozen_clips(data: ClipData) -> Clips:
+    return Clips(data, "micro").where(np.arange(16) < 5)
+
+
+def test_statistics_taken_from_test_clips_are_found_out(data: ClipData) -> None:
+    tested, machine = frozen_clips(data), Machine("cpu", "fp32", 1)
+
+    def checks(norm: torch.nn.Module) -> dict:
+        recognizer = assemble(SPEC, "full", data.labels)
+        head = recognizer.head.linear  # type: ignore[attr-defined]
+        recognizer.head.linear = torch.nn.Sequential(norm, head)  # type: ignore[attr-defined]
+        record = {"state_sha256": state_hash(recognizer), "predictions": predict_clips(recognizer, tested, machine)}
+        return checked(recognizer, tested, machine, record)["checks"]
+
+    width = assemble(SPEC, "full", data.labels).head.linear.in_features  # type: ignore[attr-defined]
+
+    class Counting(torch.nn.Module):
+        """Keeps the mean of what it has seen, tests included."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(width))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.mean += x.mean(0)
+            return x
+
+    class Standardising(torch.nn.Module):
+        """Takes each batch for the population."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x - x.mean(0)
+
+    assert checks(torch.nn.Identity()) == {"state_unchanged": True, "batch_independent": True}
+    assert checks(Counting()) == {"state_unchanged": False, "batch_independent": True}
+    assert checks(Standardising()) == {"state_unchanged": True, "batch_independent": False}
+
+
+def test_a_fitted_model_has_one_epoch(tmp_path: Path) -> None:
+    evaluate("flow-svm", "synthetic:tiny", out=tmp_path / "run", preset="small", precision="fp32", audit=True)
+    assert [len(record["oracle"]["epochs"]) for record in folds_of(tmp_path / "run")] == [1] * 4
+
+
+# Wrong labels on purpose
+
+
+def test_flipped_labels_are_as_many_as_asked_for_and_leave_the_rest_alone(data: ClipData) -> None:
+    clips = Clips(data, "micro").without([str(data.table["subject"].iloc[0])])
+    before = data.label_index.copy()
+    changed = flipped(clips, 0.3, seed=1)
+    different = np.flatnonzero(changed.label_index != before)
+    assert len(different) == round(0.3 * len(clips)) and set(different) <= set(clips.rows)
+    assert (data.label_index == before).all() and changed.drawn is data.drawn
+    assert (changed.targets.argmax(1) == changed.label_index)[clips.rows].all()
+    assert changed.table["emotion"].iloc[int(different[0])] == data.labels[changed.label_index[different[0]]]
+    assert (flipped(clips, 0.3, seed=1).label_index == changed.label_index).all()
+    assert (flipped(clips, 0.3, seed=2).label_index != changed.label_index).any()
+    everything = flipped(clips, 1.0, seed=1)
+    assert (everything.label_index[clips.rows] != before[clips.rows]).all()
+
+
+def test_labels_are_flipped_in_training_and_not_in_the_test(whole: Path, data: ClipData, tmp_path: Path) -> None:
+    evaluate(SPEC, "synthetic:tiny", out=tmp_path / "run", precision="fp32", flip_labels=0.5)
+    assert RunFolder.open(tmp_path / "run").facts["flip_labels"] == 0.5
+    truth = data.table.set_index("sample_id")["emotion"]
+    for record, clean in zip(folds_of(tmp_path / "run"), folds_of(whole), strict=False):
+        assert record["state_sha256"] != clean["state_sha256"]
+        assert all(p["label"] == truth[p["sample_id"]] for p in record["predictions"])
+    fold = loso(data.table).folds[0]
+    plan = dataclasses.replace(plan_of(data, (fold,), tmp_path), flip_labels=0.5)
+    _, (stage,) = prepare(plan, data, fold, 0)
+    (clips,) = stage.clips
+    assert (clips.labels != data.label_index[clips.rows]).sum() == 6 and not clips.subjects & set(fold.test_subjects)
+
+
+# Data sets of macro-expressions
+
+
+class MacroFolds(SyntheticFaces):
+    """Clips of macro-expressions alone, with folds of their own."""
+
+    def table(self) -> pd.DataFrame:
+        table = super().table()
+        micro = table["kind"] == "micro"
+        table.loc[micro, "fold"] = table["subject"].map({"synthetic:s5000": "1", "synthetic:s5001": "1", "synthetic:s5002": "2"})
+        table.loc[table.index[~micro][:1], "emotion"] = ""
+        return table.assign(kind="macro", fold=table["fold"].fillna(""))
+
+
+def test_a_protocol_of_macro_expressions_trains_and_tests_them(tmp_path: Path) -> None:
+    result = evaluate(SPEC, MacroFolds("tiny"), "folds", out=tmp_path / "run", precision="fp32")
+    run = RunFolder.open(tmp_path / "run")
+    assert run.protocol.kind == "macro" and result["data"]["samples"] == 18 and [len(f.test_ids) for f in run.protocol.folds] == [8, 4]
+    for record in run.folds():
+        assert not set(record["stages"][0]["subjects"]) & set(record["test_subjects"])
+        assert "synthetic:s5003" in record["stages"][0]["subjects"] and "synthetic:s5100" not in record["stages"][0]["subjects"]
+    assert train(SPEC, MacroFolds("tiny"), out=tmp_path / "trained", precision="fp32", threads=1)
+
+
+def test_somebody_declared_the_same_is_kept_out_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from merzoo.evaluation import evaluate as module
+
+    monkeypatch.setattr(module, "shared_subjects", lambda: [("synthetic:s5000", "synthetic:s5001"), ("synthetic:s5000", "synthetic:s5100")])
+    evaluate(SPEC, "synthetic:tiny", out=tmp_path / "run", precision="fp32", only=[fold_id("synthetic:s5000")])
+    (record,) = folds_of(tmp_path / "run")
+    assert set(record["test_subjects"]) == {"synthetic:s5000", "synthetic:s5001", "synthetic:s5100"}
+    assert set(record["stages"][0]["subjects"]) == {"synthetic:s5002", "synthetic:s5003"}
