@@ -126,7 +126,7 @@ class _Drawn:
 
     @classmethod
     def of(cls, pool: Predictions, resamples: int, seed: int) -> _Drawn:
-        """Works on one tally a (subject, replicate) and multinomial counts. The same seed draws the same subjects for any run over them."""
+        """Works on one tally a (subject, replicate) and on how often each subject is drawn. The same seed draws the same subjects for any run over them."""
         if not len(pool):
             raise DataError("no predictions to resample; finish at least one fold")
         if resamples < 1:
@@ -175,7 +175,9 @@ def _subject_counts(rng: np.random.Generator, n_subjects: int, resamples: int, w
     """How often each subject is drawn, [chunk, S], until there are `resamples` rows; width: numbers a subject has."""
     chunk = max(1, _CHUNK // max(n_subjects, width))
     for start in range(0, resamples, chunk):
-        yield rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=min(chunk, resamples - start)).astype(np.float64)
+        rows = min(chunk, resamples - start)
+        drawn = rng.integers(n_subjects, size=(rows, n_subjects)) + n_subjects * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * n_subjects).reshape(rows, n_subjects).astype(np.float64)
 
 
 def _generator(seed: int, part: int) -> np.random.Generator:

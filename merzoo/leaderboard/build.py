@@ -33,11 +33,12 @@ def build(source: Path | str, site: Path | str, resamples: int = RESAMPLES) -> d
 
 
 def collect(source: Path, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """{"schema", "groups": [{"data", "protocol", "labels", "tested", "truth_sha256", "rows", "references"}], "left_out": [{"run", "reason"}]}.
+    """{"schema", "groups": [{"data", "protocol", "task", "labels", "tested", "truth_sha256", "metrics", "rows", "references"}], "left_out": [{"run",
+    "reason"}]}.
 
     A group holds the runs that may be compared: same data manifest, same folds, same class list, same truth. Rows are results (`merzoo.evaluation.runs.
-    result`) with "run", the folder below `source`, best UF1 first; those whose run.json says "reference": true stand apart. The same folder gives the same
-    board, wherever it lies and whenever it is made.
+    result`) with "run", the folder below `source`, best first by the first metric (UF1, or AU F1 where clips carry several labels); those whose run.json
+    says "reference": true stand apart. The same folder gives the same board, wherever it lies and whenever it is made.
     """
     if not source.is_dir():
         raise UsageError(f"{source} is not a folder; give the folder that holds the runs")
@@ -88,13 +89,14 @@ def _reason(error: object, source: Path) -> str:
 
 
 def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    shared = ("data", "protocol", "labels", "tested", "truth_sha256")
+    shared = ("data", "protocol", "task", "labels", "tested", "truth_sha256")
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault(json.dumps([row[key] for key in shared], sort_keys=True), []).append(row)
     groups = []
     for same in sorted(found.items(), key=lambda item: (item[1][0]["data"]["name"], item[1][0]["protocol"]["name"], -len(item[1]), item[0])):
-        ordered = sorted(same[1], key=lambda row: (-row["scores"]["uf1"]["value"], row["model"], row["run"]))
+        metrics = [*same[1][0]["scores"]]  # the first is the one that rows are ranked by; the task decides, so all rows have the same
+        ordered = sorted(same[1], key=lambda row, main=metrics[0]: (-row["scores"][main]["value"], row["model"], row["run"]))
         sides = {"rows": [r for r in ordered if not r["reference"]], "references": [r for r in ordered if r["reference"]]}
-        groups.append({**{name: ordered[0][name] for name in shared}, **sides})
+        groups.append({**{name: ordered[0][name] for name in shared}, "metrics": metrics, **sides})
     return groups

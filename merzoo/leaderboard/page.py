@@ -8,13 +8,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from merzoo.evaluation.scores import TITLES
 from merzoo.text import plain
 
 
 def html(board: dict[str, Any]) -> str:
     """The whole page as one text without a script, an image or a link to another place."""
     environment = Environment(loader=PackageLoader("merzoo.leaderboard", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(interval=interval, count=count, duration=duration, training=training)
+    environment.filters.update(interval=interval, count=count, duration=duration, training=training, called=TITLES.__getitem__)
     return environment.get_template("board.html").render(board=board)
 
 
@@ -61,10 +62,11 @@ def _markdown_lines(board: dict[str, Any]) -> Iterator[str]:
         yield f"\n## {_md(data['name'])}{part}, {_md(protocol['name'])}"
         yield f"\n{tested['samples']} samples, {tested['subjects']} subjects, {protocol['folds']} folds; classes: {', '.join(_md(c) for c in group['labels'])}."
         yield f"Data {_md(data['manifest_hash'][:12])}, protocol {protocol['hash'][:12]}, truth {group['truth_sha256'][:12]}.\n"
-        yield "| model | preset | training | seeds | UF1 | UAR | accuracy | parameters | training time |"
-        yield "|---|---|---|--:|---|---|---|--:|--:|"
+        titles = " | ".join(TITLES[m] for m in group["metrics"])
+        yield f"| model | preset | training | seeds | {titles} | parameters | training time |"
+        yield f"|---|---|---|--:|{'---|' * len(group['metrics'])}--:|--:|"
         for row in group["rows"] + group["references"]:
-            scores = [f"{s['value']:.3f} {_md(interval(s))}" for s in (row["scores"][m] for m in ("uf1", "uar", "accuracy"))]
+            scores = [f"{s['value']:.3f} {_md(interval(s))}" for s in (row["scores"][m] for m in group["metrics"])]
             name = _md(row["model"]) + (" (reference)" if row["reference"] else "")
             cells = [name, _md(row["preset"]), _md(training(row)), str(len(row["seeds"])), *scores, count(row["parameters"]), duration(row["seconds"])]
             yield "| " + " | ".join(cells) + " |"
