@@ -21,10 +21,12 @@ COMPARED = ("onset", "apex", "offset", "emotion")
 def read_annotation(reading: Reading, sheets: Sequence[Path], columns: Mapping[str, Sequence[str]]) -> list[Row]:
     """The rows of the first sheet, corrected. Adds it to the reading with what became of the corrections, and a remark on each other sheet that is there too.
 
-    Raises `DataError` for a sheet that cannot be read.
+    Raises `DataError` for a sheet that cannot be read, or is empty.
     """
     path = sheets[0]
     found = read_sheet(path, columns, required=REQUIRED).rows
+    if not found:
+        raise DataError(f"{plain(path.name)} has no rows under its header; get a fresh copy")
     rows, reading.corrections[:] = apply(reading.dataset, path, found)
     reading.sheets.append(path)
     for other in sheets[1:]:
