@@ -14,6 +14,7 @@ from merzoo.data.readers.labels import published
 from merzoo.data.readers.reading import Recording
 from merzoo.data.sources import open_dataset
 from merzoo.data.table import checked
+from merzoo.data.verify import verify
 from merzoo.errors import DataError, UnknownNameError
 from merzoo.specs import Preprocessing
 from merzoo.testing.more_trees import CASME3_MISTAKES, casme3, casme3_rows, write_sheet
@@ -308,3 +309,9 @@ def test_rows_that_name_nobody_are_dropped_with_their_reason(tmp_path: Path) -> 
     reading = CasmeIII(root).reading
     assert reading.rows == 6 and len(reading.recordings) == 3
     assert sorted(row.why for row in reading.dropped) == ["no subject (spNO.<number>) or video letter"] * 2 + ["the same clip stands in an earlier row"]
+
+
+def test_verify_agrees_with_what_is_published_and_tells_what_was_seen(full: CasmeIII) -> None:
+    made = verify(full)
+    assert made["agrees"] and not made["differs"] and made["clips"] == {"micro": 860, "macro": 2}
+    assert made["remarks"] == full.reading.remarks and made["remarks"]

@@ -11,6 +11,7 @@ from merzoo.data.readers import dfew as module
 from merzoo.data.readers.dfew import EMOTIONS, Dfew
 from merzoo.data.sources import open_dataset
 from merzoo.data.table import checked
+from merzoo.data.verify import verify
 from merzoo.errors import DataError
 from merzoo.specs import Preprocessing
 from merzoo.testing.more_trees import dfew
@@ -152,3 +153,9 @@ def test_bad_trees(tmp_path: Path) -> None:
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"))
     with pytest.raises(DataError, match="is password protected"):
         Dfew(root).reading  # noqa: B018
+
+
+def test_verify_counts_every_folder(tmp_path: Path) -> None:
+    made = verify(Dfew(dfew(tmp_path, LABELS)))
+    assert made["differs"] == ["dfew:sheet: 40 clips found, 16372 published (ids 00001 to 16372)"]
+    assert {(c["label"], c["samples"]) for c in made["counts"] if c["part"] == "sheet"} == {("", 40), *((label, 5) for label in EMOTIONS[1:])}

@@ -115,6 +115,7 @@ def _show(made: Mapping[str, Any], most: int | None) -> None:
     _list("folders without an annotation", made.get("unlabelled", ()), most)
     _list("clips with frames missing", [f"{clip}: {n}" for clip, n in made.get("missing", {}).items()], most)
     _list("apex taken as the middle frame", [f"{clip}: {why}" for clip, why in made.get("apexes", {}).items()], most)
+    _list("remarks", made.get("remarks", ()), most)
     _list("corrections", [_correction(c) for c in made.get("corrections", ())], most)
     print_lines([""])
 

@@ -20,7 +20,7 @@ SHEET = "sheet"  # the pseudo-part of all annotated rows, with or without frames
 def verify(dataset: Dataset) -> dict[str, Any]:
     """Compare a data set with its published counts.
 
-    {data, root, release, sheets, annotations, clips {kind: n}, counts, dropped, unlabelled, missing, apexes, corrections, agrees, differs [lines]}; a count is
+    {data, root, release, sheets, annotations, clips {kind: n}, counts, dropped, unlabelled, missing, apexes, corrections, remarks, agrees, differs}; a count is
     {data, part, label ("": all), samples, subjects, published {samples, subjects, source} or null, agrees (null: none published)}. Members of a composite are
     verified too ("members"). Raises `DataError` where the data cannot be read at all.
     """
@@ -46,6 +46,7 @@ def verify(dataset: Dataset) -> dict[str, Any]:
         "missing": reading.missing,
         "apexes": reading.apexes,
         "corrections": [asdict(applied) for applied in reading.corrections],
+        "remarks": reading.remarks,
     }
     return _report(dataset.name, counts, facts)
 
@@ -70,12 +71,15 @@ def _told(row: dict[str, Any]) -> str:
 
 
 def _sheet_counts(dataset: Recorded, sheet: str) -> list[dict[str, Any]]:
-    """All micro rows of the annotation, frames or not, by native emotion."""
-    rows = [(subject, emotion) for kind, subject, emotion in dataset.reading.annotated if kind == "micro"]
+    """All micro rows of the annotation, frames or not, by native emotion; of a data set that has none, all rows."""
+    annotated = dataset.reading.annotated
+    rows = [(subject, emotion) for kind, subject, emotion in annotated if kind == "micro"] or [(subject, emotion) for _, subject, emotion in annotated]
     if not rows:
         return []
     counts = [_row(dataset.name, sheet, SHEET, "", len(rows), len({subject for subject, _ in rows}))]
     for emotion in dict.fromkeys(emotion for _, emotion in sorted(rows, key=lambda row: row[1])):
+        if not emotion:
+            continue  # its count would read as that of all
         who = [subject for subject, found in rows if found == emotion]
         counts.append(_row(dataset.name, sheet, SHEET, emotion, len(who), len(set(who))))
     return counts

@@ -65,7 +65,7 @@ class Reading:
     apexes: dict[str, str] = field(default_factory=dict)  # sample id -> why its apex is the middle frame
     corrections: list[Applied] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # what holds for the whole set, and where two of its files disagree
-    most_frames: int = 64  # of a macro clip: it may last many seconds, and nobody looks at every frame (our choice)
+    most_frames: int = 64  # of a macro clip, spread evenly: it may last many seconds (our choice; the table's fps stays that of the recording)
 
     def drop(self, where: str, what: str, why: str) -> None:
         """Note what does not become a clip."""
