@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from merzoo.errors import DataError
-from merzoo.evaluation import Predictions, scores
+from merzoo.evaluation import Predictions, multilabel_scores, scores
 from merzoo.evaluation.bootstrap import bootstrap, paired_difference
 
 CLASSES = ("negative", "positive", "surprise")
@@ -87,6 +87,96 @@ def test_the_interval_covers_the_truth() -> None:
     assert 0.88 <= np.mean(covered) <= 0.99
 
 
+def test_few_subjects_widen_the_interval() -> None:
+    """Plain percentiles of few subjects are too narrow; the more there are, the less is added."""
+    ratio = {}
+    for subjects in (6, 60):
+        run, rng = simulated(0.6, subjects=subjects, samples=20), np.random.default_rng(3)
+        of = run.subject.astype("U9")
+        right = {s: (run.predicted == run.label)[of == s].sum() for s in np.unique(of)}
+        drawn = rng.choice([*right.values()], size=(4000, subjects)).mean(axis=1) / 20
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        made = bootstrap(run, 4000).scores["accuracy"]
+        ratio[subjects] = (made.high - made.low) / (high - low)
+    assert 1.25 < ratio[6] < 1.7  # normal theory: 2.571 / 1.960 * sqrt(6 / 5) = 1.44
+    assert 0.95 < ratio[60] < 1.1  # 1.03
+
+
+def test_one_subject_says_nothing_of_others() -> None:
+    run = simulated(0.5, subjects=1)
+    assert {(e.low, e.high) for e in bootstrap(run, 50).scores.values()} == {(0, 1)}
+    made = paired_difference(run, run, 50).scores["uf1"]
+    assert (made.low, made.high, made.p_bootstrap) == (-1, 1, 1)
+
+
+def test_the_value_is_inside_and_the_ends_are_scores() -> None:
+    """Three people of one class each: every resample that lacks one scores lower than the run itself."""
+    label = np.repeat(np.arange(3), 4)
+    ids, subject = np.arange(12).astype(str), label.astype(str)
+    run = Predictions(CLASSES, ids, subject, label, np.eye(3)[label], np.zeros(12, int), np.zeros(12, int))
+    for e in bootstrap(run, 200).scores.values():
+        assert 0 <= e.low <= e.value == e.high == 1
+
+
+def test_seeds_that_agree_add_nothing_and_seeds_that_differ_as_a_whole_do() -> None:
+    one = simulated(0.6, subjects=40)
+
+    def three(*guesses: np.ndarray) -> Predictions:
+        fields = {name: np.concatenate([getattr(one, name)] * 3) for name in ("sample_id", "subject", "label", "draw")}
+        return Predictions(CLASSES, probabilities=np.concatenate(guesses), seed=np.repeat([4, 5, 6], len(one)), **fields)
+
+    alike = bootstrap(three(*[one.probabilities] * 3), 2000).scores["accuracy"]
+    assert alike == bootstrap(one, 2000).scores["accuracy"]
+    spoiled = np.roll(one.probabilities, 1, axis=1)  # wrong wherever it was right
+    apart = bootstrap(three(one.probabilities, one.probabilities, spoiled), 2000).scores["accuracy"]
+    assert apart.high - apart.low > 2 * (alike.high - alike.low)
+
+
+def drawn_twice(skill: float, seeds: int = 1) -> Predictions:
+    """Two draws of a protocol: the second tests the first half of the subjects only."""
+    first, second = simulated(skill, seeds, draw=1), simulated(skill, seeds, draw=2)
+    half = second.where(np.isin(second.subject, [f"s{i}" for i in range(10)]))
+    fields = {name: np.concatenate([getattr(first, name), getattr(half, name)]) for name in ("sample_id", "subject", "label", "probabilities", "seed")}
+    return Predictions(CLASSES, draw=np.repeat([0, 1], [len(first), len(half)]), **fields)
+
+
+def test_the_headline_of_several_draws_is_the_mean_of_each_draws_pooled_score() -> None:
+    run = drawn_twice(0.5, seeds=2)
+    each = [
+        scores(run.label[rows], run.predicted[rows], [0, 1, 2]).uf1 for k in (0, 1) for d in (0, 1) for rows in [(run.seed == k) & (run.draw == d)]
+    ]
+    made = bootstrap(run, 300).scores["uf1"]
+    assert made.value == pytest.approx(np.mean(each), abs=1e-12)
+    assert made.low < made.value < made.high
+    better = paired_difference(drawn_twice(0.95), drawn_twice(0.05), 300).scores["uf1"]
+    assert better.low > 0
+
+
+def test_action_units_have_intervals_too() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((120, 4)) < 0.4
+    guess = np.where(rng.random(truth.shape) < 0.8, truth, ~truth)
+    base = simulated(0.5)
+    run = replace(base, classes=tuple("abcd"), label=truth, probabilities=guess * 0.9)
+    made = bootstrap(run, 500).scores
+    assert [*made] == ["au_f1"]
+    assert made["au_f1"].value == pytest.approx(multilabel_scores(truth, guess, "abcd").au_f1, abs=1e-12)
+    assert made["au_f1"].low < made["au_f1"].value < made["au_f1"].high
+    perfect = replace(run, probabilities=truth * 1.0)
+    assert paired_difference(perfect, run, 500).scores["au_f1"].low > 0
+    with pytest.raises(DataError, match="another label"):
+        paired_difference(run, replace(run, label=~truth), 10)
+    with pytest.raises(DataError, match="class lists"):
+        paired_difference(base, replace(base, label=np.eye(3)[base.label] > 0), 10)
+
+
+def test_p_is_below_a_twentieth_where_the_interval_excludes_zero() -> None:
+    found = [paired_difference(simulated(0.6, draw=d), simulated(0.5, draw=d + 100), 400).scores["uf1"] for d in range(40)]
+    clear = [d for d in found if abs(d.p_bootstrap - 0.05) > 0.01]
+    assert [d.excludes_zero for d in clear] == [d.p_bootstrap < 0.05 for d in clear]
+    assert 5 < sum(d.excludes_zero for d in clear) < 35
+
+
 def test_paired_difference_draws_the_same_subjects_for_both() -> None:
     better, worse = simulated(0.7, draw=1), simulated(0.3, draw=2)
     made = paired_difference(better, worse, 2000)
@@ -141,4 +231,4 @@ def test_the_interval_of_several_seeds_covers_the_truth_where_seeds_move_whole_r
         pooled = Predictions(CLASSES, *fields, np.repeat(np.arange(3), len(runs[0])), np.zeros(3 * len(runs[0]), int))
         accuracy = bootstrap(pooled, 400).scores["accuracy"]
         covered.append(accuracy.low <= 0.6 + 0.4 / 3 <= accuracy.high)
-    assert 0.85 <= np.mean(covered) <= 1
+    assert 0.9 <= np.mean(covered) <= 1

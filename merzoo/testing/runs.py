@@ -49,8 +49,11 @@ def facts(table: pd.DataFrame, **changed: Any) -> dict[str, Any]:
     }
 
 
-def record(table: pd.DataFrame, fold: Fold, seed: int, skill: float = 0.5) -> dict[str, Any]:
-    """A fold record in which a share `skill` of the predictions is right by construction and the rest is drawn at random."""
+def record(table: pd.DataFrame, fold: Fold, seed: int, skill: float = 0.5, epochs: int = 0) -> dict[str, Any]:
+    """A fold record in which a share `skill` of the predictions is right by construction and the rest is drawn at random.
+
+    epochs: how many to keep as `evaluate --audit` does; all but the last are drawn at random.
+    """
     rng = np.random.default_rng([seed, *fold.fold_id.encode()])
     rows = table.set_index("sample_id").loc[list(fold.test_ids)]
     predictions: list[dict[str, Any]] = []
@@ -61,18 +64,22 @@ def record(table: pd.DataFrame, fold: Fold, seed: int, skill: float = 0.5) -> di
         shares[[guess, top]] = shares[[top, guess]]
         predictions.append({"sample_id": sample, "subject": row["subject"], "label": row["emotion"], "probabilities": shares.tolist()})
     others = sorted(set(table["subject"]) - set(fold.test_subjects))
-    return {
+    made: dict[str, Any] = {
         "test_subjects": list(fold.test_subjects),
         "stages": [{"name": "supervised", "scope": "fold", "subjects": others, "steps": 10, "seconds": 1.5, "loss": 0.4}],
         "state_sha256": hashlib.sha256(f"{seed} {fold.fold_id}".encode()).hexdigest(),
         "predictions": predictions,
     }
+    if epochs:
+        last = [int(np.argmax(p["probabilities"])) for p in predictions]
+        made["oracle"] = {"stage": "supervised", "epochs": [*rng.integers(len(LABELS), size=(epochs - 1, len(last))).tolist(), last]}
+    return made
 
 
-def write_run(path: Path, table: pd.DataFrame, skill: float = 0.5, folds: int | None = None, **changed: Any) -> RunFolder:
+def write_run(path: Path, table: pd.DataFrame, skill: float = 0.5, folds: int | None = None, epochs: int = 0, **changed: Any) -> RunFolder:
     """A run folder with the first `folds` folds (by default all) of each seed finished."""
     run = RunFolder.create(path, facts(table, **changed))
     for seed in run.seeds:
         for fold in run.protocol.folds[:folds]:
-            run.write_fold(seed, fold.fold_id, record(table, fold, seed, skill))
+            run.write_fold(seed, fold.fold_id, record(table, fold, seed, skill, epochs))
     return run
