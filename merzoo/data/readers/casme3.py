@@ -182,7 +182,9 @@ def _remarks(micro: list[_Row], videos: Videos) -> list[str]:
     covered = sum(bool(row.fault) for row in micro)
     remarks = []
     if covered:
-        remarks.append(f"{covered} micro-expressions are left out on the word of the authors' list of errors; published counts have them, as has a root without it")
+        remarks.append(
+            f"{covered} micro-expressions are left out on the word of the authors' list of errors; published counts have them, as has a root without it"
+        )
     if spans["long"]:
         remarks.append(f"{spans['long']} micro-expressions have {LONG} frames or more, which is not credible; kept, each with a note")
     if spans["short"]:
