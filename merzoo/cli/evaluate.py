@@ -13,11 +13,16 @@ from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.cli.progress import progress
 from merzoo.evaluation.scores import TITLES
 
+ROOT = "Where the data lie, if `merzoo data prepare` was not told; NAME=DIR for each where there are several."
+
 
 def command(
     model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
     out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
-    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME` lists parts).")] = "synthetic",
+    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME`), or a table of your own clips (clips.csv).")] = "synthetic",
+    root: Annotated[list[str] | None, typer.Option(metavar="DIR", help=ROOT)] = None,
+    remap: Annotated[Path | None, typer.Option(help="Table of labels (columns from,to), for data of your own.")] = None,
+    macro: Annotated[str | None, typer.Option(help="Another data set whose macro clips are pre-trained on too, such as dfew.")] = None,
     protocol: Annotated[str, typer.Option(help="How test folds are made (`merzoo list --kind protocol`), or the path of a manifest, *.json.")] = "loso",
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
@@ -35,12 +40,14 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train and test every fold and score the pooled predictions. Nobody is tested on who was trained on, and the last epoch counts."""
+    from merzoo.data.sources import open_dataset, parse_roots
     from merzoo.evaluation.evaluate import evaluate
 
+    dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro)
     with progress() as report:
         result = evaluate(
             model,
-            data,
+            dataset,
             protocol,
             out=out,
             preset=preset,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from merzoo.cli.evaluate import ROOT
 from merzoo.cli.output import print_lines
 from merzoo.cli.progress import progress
 
@@ -15,7 +16,10 @@ from merzoo.cli.progress import progress
 def command(
     model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
     out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
-    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME` lists parts).")] = "synthetic",
+    data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME`), or a table of your own clips (clips.csv).")] = "synthetic",
+    root: Annotated[list[str] | None, typer.Option(metavar="DIR", help=ROOT)] = None,
+    remap: Annotated[Path | None, typer.Option(help="Table of labels (columns from,to), for data of your own.")] = None,
+    macro: Annotated[str | None, typer.Option(help="Another data set whose macro clips are pre-trained on too, such as dfew.")] = None,
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     weights: Annotated[str | None, typer.Option("--from", help="Start from these weights (tag or path) and not from scratch.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random draw.")] = 0,
@@ -24,12 +28,14 @@ def command(
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
 ) -> None:
     """Train on every clip of a data set. Nobody is held out, so there is no score: `merzoo evaluate` gives one."""
+    from merzoo.data.sources import open_dataset, parse_roots
     from merzoo.training.train import WEIGHTS, train
 
+    dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro)
     with progress() as report:
         train(
             model,
-            data,
+            dataset,
             out=out,
             preset=preset,
             weights=weights,

@@ -151,6 +151,6 @@ def open_data(run: RunFolder, roots: Mapping[str, Path]) -> tuple[Dataset | None
     data = run.facts["data"]
     name = f"{data['name']}:{data['part']}" if data["part"] else data["name"]
     try:
-        return open_dataset(name, roots=dict(roots)), ""
+        return open_dataset(name, roots=dict(roots), macro=data.get("macro")), ""
     except MerzooError as error:
         return None, f"{name} cannot be opened here: {error}"

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from merzoo.data.clips import ClipData
+from merzoo.data.composite import told
 from merzoo.data.people import same_people, shared_subjects
 from merzoo.data.perturb import asked as perturbations
 from merzoo.data.sources import open_clips, open_dataset
@@ -177,6 +178,7 @@ def facts_of(
         "data": {
             "name": dataset.name,
             "part": dataset.part or None,
+            "macro": ",".join(told(other) for other in getattr(dataset, "macro", ())) or None,  # of a `Composite`
             "manifest_hash": dataset.manifest_hash,
             "samples": len(labelled),
             "subjects": len(labelled.subjects),

@@ -132,8 +132,9 @@ class _Look:
 def _check_data(look: _Look, data: Mapping[str, Any]) -> None:
     for name in ("name", "manifest_hash"):
         look.text(data.get(name), f"data.{name}")
-    if data.get("part") is not None:
-        look.text(data["part"], "data.part")
+    for name in ("part", "macro"):
+        if data.get(name) is not None:
+            look.text(data[name], f"data.{name}")
     for name in ("samples", "subjects"):
         look.true(is_count(data.get(name)), f"data.{name}", "a count")
 

@@ -32,7 +32,7 @@ _KEPT: dict[str, tuple[str, ...]] = {  # of run.json in result.json, and the fie
     "preset": (),
     "parts": ("backbone", "head", "auxiliary", "strategy"),
     "weights": ("tag", "sha256"),
-    "data": ("name", "part", "manifest_hash", "samples", "subjects"),
+    "data": ("name", "part", "macro", "manifest_hash", "samples", "subjects"),
     "task": (),
     "labels": (),
     "seeds": (),
@@ -167,7 +167,7 @@ class RunFolder:
 def predictions(run: RunFolder) -> Predictions:
     """The predictions of all finished folds, seeds and draws.
 
-    Raises as `RunFolder.folds`, and `RunError` for no fold, a sample tested twice under one seed and draw, or one whose label or subject varies.
+    Raises as `RunFolder.folds`, and `RunError` for no fold, or a sample whose label or subject varies.
     """
     return pooled(run.path, run.labels, run.task, run.protocol, list(run.folds()))
 
