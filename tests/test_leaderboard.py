@@ -10,7 +10,7 @@ import pytest
 
 from merzoo.cli import main
 from merzoo.errors import RunError, UsageError
-from merzoo.evaluation.runs import result
+from merzoo.evaluation.runs import RunFolder, result
 from merzoo.leaderboard.build import build
 from merzoo.leaderboard.page import count, duration
 from merzoo.testing.runs import clip_table, facts, record, write_run
@@ -182,3 +182,22 @@ def test_the_verb(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_numbers_as_people_say_them() -> None:
     assert [count(n) for n in (None, 0, 950, 999, 412_337, 999_800, 11_170_000, 2_100_000_000)] == ["–", "0", "950", "999", "412 k", "1 M", "11.2 M", "2.1 G"]
     assert [duration(s) for s in (0.24, 59, 90, 7200)] == ["0.2 s", "59.0 s", "1.5 min", "2.0 h"]
+
+
+def test_action_units_and_slices_stand_on_the_board(tmp_path: Path) -> None:
+    source = tmp_path / "runs"
+    run = RunFolder.create(source / "units", facts(TABLE, task="multi-label", labels=["AU1", "AU12"], model="units"))
+    for fold in run.protocol.folds:
+        made = record(TABLE, fold, 0)
+        for n, p in enumerate(made["predictions"]):
+            p.update(label=("AU1+AU12", "AU12", "")[n % 3], probabilities=[0.9, n % 2])
+        run.write_fold(0, fold.fold_id, made)
+    sets = {subject: f"{('samm', 'smic')[i % 2]}:{i}" for i, subject in enumerate(TABLE["subject"].unique())}
+    write_run(source / "sets", TABLE.assign(subject=TABLE["subject"].map(sets)), model="sets")
+    board = build(source, tmp_path / "site", resamples=50)
+    assert {group["task"]: group["metrics"] for group in board["groups"]} == {"classes": ["uf1", "uar", "accuracy"], "multi-label": ["au_f1"]}
+    assert not board["left_out"]
+    page, text = ((tmp_path / "site" / name).read_text() for name in ("index.html", "board.md"))
+    assert "| seeds | AU F1 | parameters |" in text
+    assert page.count("<dt><bdi>smic</bdi></dt>") == 1
+    assert page.count('<table class="confusion">') == 1

@@ -7,17 +7,21 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from merzoo.errors import LeakageError, MerzooWarning, RunError
 from merzoo.evaluation import files as files_module
-from merzoo.evaluation import scores
+from merzoo.evaluation import multilabel_scores, scores
 from merzoo.evaluation.files import write_atomically
+from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, environment, predictions, result, write_result
+from merzoo.evaluation.splits import loso
 from merzoo.testing.runs import LABELS, clip_table, facts, record, write_run
 
 TABLE = clip_table()
@@ -86,6 +90,155 @@ def _four_classes(tmp_path: Path) -> RunFolder:
             p["probabilities"].append(0.0)
         run.write_fold(0, fold.fold_id, made)
     return run
+
+
+# ------------------------------------------------------------------------------------------------------------------- what a result is made of
+
+
+def write_shuffled(path: Path, seed: int, skill: float) -> RunFolder:
+    """The same folds and predictions, folds, samples and table rows in another order."""
+    rng = np.random.default_rng(seed)
+    protocol = loso(TABLE.sample(frac=1, random_state=seed))
+    folds = [replace(fold, test_ids=tuple(rng.permutation(fold.test_ids).tolist())) for fold in protocol.folds]
+    mixed = Protocol("loso", tuple(folds[i] for i in rng.permutation(len(folds))))
+    run = RunFolder.create(path, facts(TABLE, protocol=mixed.to_json(), seeds=[0, 1]))
+    original = loso(TABLE).by_id
+    for at in (0, 1):
+        for fold in mixed.folds:
+            made = record(TABLE, original[fold.fold_id], at, skill)
+            rng.shuffle(made["predictions"])
+            run.write_fold(at, fold.fold_id, made)
+    return run
+
+
+@pytest.mark.parametrize("skill", [0.5, 1.0])
+def test_no_order_of_folds_or_samples_changes_a_result(tmp_path: Path, skill: float) -> None:
+    expected = result(write_run(tmp_path / "run", TABLE, skill=skill, seeds=[0, 1]))
+    for seed in range(4):
+        assert result(write_shuffled(tmp_path / str(seed), seed, skill)) == expected
+    assert (expected["scores"]["uf1"]["value"] == expected["scores"]["uar"]["value"] == expected["scores"]["accuracy"]["value"] == 1) == (skill == 1)
+
+
+def of_sets(table: pd.DataFrame, *sets: str) -> pd.DataFrame:
+    """The table with its subjects dealt out to data sets."""
+    names = {subject: f"{sets[i % len(sets)]}:{i:02d}" for i, subject in enumerate(table["subject"].unique())}
+    return table.assign(subject=table["subject"].map(names))
+
+
+def test_a_run_over_several_data_sets_is_scored_in_slices_of_the_same_predictions(tmp_path: Path) -> None:
+    table = of_sets(TABLE, "samm", "smic")
+    run = write_run(tmp_path / "run", table, seeds=[0, 1])
+    made, pool = result(run), predictions(run)
+    assert list(made["slices"]) == ["samm", "smic"]
+    assert "mean_of_slices" not in made  # LOSO
+    for name, part in made["slices"].items():
+        mine = pool.where(np.array([subject.startswith(name) for subject in pool.subject.tolist()]))
+        each = [scores(mine.label[mine.seed == k], mine.predicted[mine.seed == k], [0, 1, 2]) for k in (0, 1)]
+        for metric in ("uf1", "uar", "accuracy"):
+            assert part["scores"][metric]["value"] == pytest.approx(np.mean([getattr(s, metric) for s in each]), abs=1e-12)
+        assert (part["samples"], part["subjects"], part["absent_classes"]) == (12, 3, [])
+        assert part["scores"]["uf1"]["low"] < part["scores"]["uf1"]["high"]
+    assert "slices" not in result(write_run(tmp_path / "one", of_sets(TABLE, "samm")))
+    assert "slices" not in result(write_run(tmp_path / "none", TABLE))
+
+
+def test_data_sets_left_out_as_a_whole_count_the_same_each(tmp_path: Path) -> None:
+    table = of_sets(TABLE, "samm", "smic", "samm")  # 4 and 2 subjects
+    micro = table[table["kind"] == "micro"]
+    folds = []
+    for name in ("samm", "smic"):
+        mine = micro[micro["subject"].str.startswith(name)]
+        # Somebody of the other set may have to be kept away too: the same person under another name.
+        folds.append(Fold(name, tuple(mine["sample_id"]), (*mine["subject"].unique(), *(["smic:01"] if name == "samm" else []))))
+    protocol = Protocol("leave-one-data-set-out", tuple(folds))
+    run = write_run(tmp_path / "run", table, protocol=protocol.to_json())
+    made = result(run)
+    each = [part["scores"]["uf1"]["value"] for part in made["slices"].values()]
+    assert made["mean_of_slices"] == {"metric": "uf1", "value": pytest.approx(np.mean(each), abs=1e-12)}
+    assert made["mean_of_slices"]["value"] != pytest.approx(made["scores"]["uf1"]["value"], abs=1e-6)
+    half = write_run(tmp_path / "half", table, folds=1, protocol=protocol.to_json())
+    assert "mean_of_slices" not in result(half)
+
+
+def test_several_draws_are_pooled_each_by_itself(tmp_path: Path) -> None:
+    once = loso(TABLE)
+    again = tuple(replace(fold, fold_id=f"{fold.fold_id}_again", draw=1) for fold in once.folds[:4])
+    run = write_run(tmp_path / "run", TABLE, seeds=[0, 1], protocol=Protocol("few-shot", once.folds + again).to_json())
+    made, pool = result(run), predictions(run)
+    pairs = [(k, d) for k in (0, 1) for d in (0, 1)]
+    each = {pair: pool.where((pool.seed == pair[0]) & (pool.draw == pair[1])) for pair in pairs}
+    assert [len(part) for part in each.values()] == [24, 16, 24, 16]
+    uf1 = {pair: scores(part.label, part.predicted, [0, 1, 2]).uf1 for pair, part in each.items()}
+    assert made["scores"]["uf1"]["value"] == pytest.approx(np.mean([*uf1.values()]), abs=1e-12)
+    assert [row["uf1"] for row in made["per_seed"]] == pytest.approx([(uf1[k, 0] + uf1[k, 1]) / 2 for k in (0, 1)], abs=1e-12)
+    assert (made["draws"], made["tested"]["samples"], sum(c["support"] for c in made["per_class"].values())) == (2, 24, 24)
+
+
+UNITS = ("AU1", "AU4", "AU12")
+
+
+def units_run(path: Path) -> RunFolder:
+    """Action units: the truth is drawn at random, every fourth decision is wrong."""
+    run = RunFolder.create(path, facts(TABLE, task="multi-label", labels=list(UNITS)))
+    for n, fold in enumerate(run.protocol.folds):
+        made, rng = record(TABLE, fold, 0), np.random.default_rng(n)
+        for p in made["predictions"]:
+            truth = rng.random(3) < 0.5
+            p["label"] = "+".join(rng.permutation([unit for unit, there in zip(UNITS, truth, strict=True) if there]))
+            p["probabilities"] = np.where((rng.random(3) < 0.75) == truth, 0.5, 0.49).tolist()
+        run.write_fold(0, fold.fold_id, made)
+    return run
+
+
+def test_a_multi_label_run_is_scored_by_the_mean_f1_of_its_units(tmp_path: Path) -> None:
+    run = units_run(tmp_path)
+    made, pool = result(run), predictions(run)
+    rows = [p for r in run.folds() for p in r["predictions"]]
+    truth = [[unit in p["label"].split("+") for unit in UNITS] for p in rows]
+    plain = multilabel_scores(truth, [[share >= 0.5 for share in p["probabilities"]] for p in rows], UNITS)
+    assert pool.label.tolist() == truth
+    assert [*made["scores"]] == ["au_f1"]
+    assert made["scores"]["au_f1"]["value"] == pytest.approx(plain.au_f1, abs=1e-12)
+    assert made["per_class"] == plain.per_class
+    assert (made["task"], made["confusion"]) == ("multi-label", None)
+    assert 0 < made["scores"]["au_f1"]["low"] < made["scores"]["au_f1"]["value"] < made["scores"]["au_f1"]["high"] < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"label": "AU1+AU1"}, "label of"),
+        ({"label": "AU1+"}, "label of"),
+        ({"label": "AU9"}, "label of"),
+        ({"label": ["AU1"]}, "label of"),
+        ({"label": None}, "label of"),
+        ({"probabilities": [0.5, 1.5, 0]}, "from 0 to 1"),
+        ({"probabilities": [0.5, 0.5]}, "3 numbers"),
+    ],
+)
+def test_a_multi_label_fold_that_is_not_as_it_should_be(tmp_path: Path, change: dict, word: str) -> None:
+    run = units_run(tmp_path)
+    path = run.fold_path(0, run.protocol.folds[0].fold_id)
+    made = json.loads(path.read_text())
+    _first(made).update(change)
+    path.write_text(json.dumps(made))
+    with pytest.raises(RunError, match=word):
+        predictions(run)
+
+
+def test_epochs_of_a_multi_label_fold_are_refused(tmp_path: Path) -> None:
+    run = units_run(tmp_path)
+    fold = run.protocol.folds[0].fold_id
+    with pytest.raises(RunError, match="oracle is not null in a multi-label task"):
+        run.write_fold(0, fold, {**run.read_fold(0, fold), "oracle": {"stage": "supervised", "epochs": [[0, 1, 2, 0]]}})
+
+
+def test_checks_and_harder_clips_are_kept(tmp_path: Path) -> None:
+    run = write_run(tmp_path, TABLE)
+    fold = run.protocol.folds[0].fold_id
+    more = {"checks": {"state_unchanged": True, "batch_independent": 1e-7}, "perturbed": {"noise": [[1.0, 0.0, 0.0]] * 4}}
+    run.write_fold(0, fold, {**run.read_fold(0, fold), **more})
+    assert more.items() <= run.read_fold(0, fold).items()
 
 
 def test_a_stage_that_serves_all_folds_is_counted_once(tmp_path: Path) -> None:

@@ -23,14 +23,11 @@ from merzoo.evaluation.slices import slices
 def pooled(path: Path, labels: tuple[str, ...], task: str, protocol: Protocol, records: Sequence[dict[str, Any]]) -> Predictions:
     """The predictions of checked fold records, one row a (seed, draw, sample).
 
-    path: of the run, for messages. Raises `RunError` for no fold, a sample tested twice under one seed and draw, or one whose label or subject is not always
-    the same.
+    path: of the run, for messages. Raises `RunError` for no fold, or a sample whose label or subject varies. (A protocol tests a sample once a draw.)
     """
     rows = [(record["seed"], protocol.by_id[record["fold_id"]].draw, p) for record in records for p in record["predictions"]]
     if not rows:
         raise RunError(f"{path} has no finished fold; continue it with --resume")
-    if len({(seed, draw, p["sample_id"]) for seed, draw, p in rows}) != len(rows):
-        raise RunError(f"{path} tests a sample in two folds of one seed and draw; pooled scores need each sample once")
     truth: dict[str, tuple[str, frozenset[str]]] = {}
     for _, _, p in rows:
         said = (p["subject"], names_of(p["label"], task))
