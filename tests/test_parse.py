@@ -67,6 +67,7 @@ def test_action_units(cell: object, aus: tuple[int, ...]) -> None:
         ("12or14", (), ("12or14 (undecided)",)),
         ("12/14", (), ("12/14 (undecided)",)),
         ("4 12", (), ("4 12 (not an action unit)",)),
+        ("1 2 + 1.7", (), ("1 2 (not an action unit)", "1.7 (not an action unit)")),
         (4.12, (), ("4.12 (not an action unit)",)),
         ("100+0+1", (1,), ("100 (not an action unit)", "0 (not an action unit)")),
         ("4²+2", (2,), ("4² (not an action unit)",)),
