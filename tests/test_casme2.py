@@ -219,6 +219,7 @@ def test_a_row_without_a_subject_and_a_clip_named_twice(tmp_path: Path) -> None:
 def test_an_emotion_that_nobody_knows_is_named(tmp_path: Path) -> None:
     data = one(tmp_path, emotion="hapiness")
     assert data.left_out() == {"casme2:01/EP02_01f": "its emotion 'hapiness' is in no label set; mend it in the sheet"}
+    assert verify(data)["remarks"] == ["the emotion 'hapiness' is in no label set, so no part has casme2:01/EP02_01f"]
 
 
 def test_a_half_extracted_tree_is_one_line(tmp_path: Path) -> None:

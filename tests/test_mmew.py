@@ -11,10 +11,12 @@ import pytest
 from merzoo.data.readers.mmew import Mmew
 from merzoo.data.verify import verify
 from merzoo.errors import DataError
+from merzoo.specs import Preprocessing
 from merzoo.testing.published import mmew_rows
 from merzoo.testing.trees import WIDE, Annotated, mmew, pictures
 
 pytest.importorskip("openpyxl")
+VIDEO = Path(__file__).resolve().parents[2] / "shared/data/faces/single_face.mp4"
 ROW = Annotated(1, "S01-01-001", 1, 4, 9, "6+12", "happiness")
 STILLS = ["S03/happiness/S03-01-001", "S03/anger/S03-06-001", "S04/neutral/S04-07-001"]
 
@@ -117,3 +119,16 @@ def test_half_extracted_trees_are_one_line(tmp_path: Path) -> None:
     root = mmew(tmp_path, [replace(ROW, disk=())])
     with pytest.raises(DataError, match=r"no clip folder such as Micro_Expression/happiness/S01-01-001 below .*; extract MMEW there"):
         _ = Mmew(root).reading
+
+
+def test_a_still_of_the_camera_goes_through_the_face_pipeline(tmp_path: Path) -> None:
+    if not VIDEO.exists():
+        pytest.skip(f"the real face video is not at {VIDEO}")
+    import cv2
+
+    root = mmew(tmp_path, [ROW], stills=STILLS[:1])
+    cv2.imwrite(str(root / f"MMEW_Final/Macro_Expression/{STILLS[0]}.jpg"), cv2.VideoCapture(str(VIDEO)).read()[1])
+    (source,) = Mmew(root).sources
+    still, clip = (source.crops(name, Preprocessing(size=64)) for name in ("mmew:03/macro/S03-01-001", "mmew:01/S01-01-001"))
+    assert (still.shape, clip.shape) == ((1, 64, 64, 3), (9, 64, 64, 3))
+    assert still.std() > 20

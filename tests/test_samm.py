@@ -10,10 +10,12 @@ import pytest
 from merzoo.data.readers.samm import Samm
 from merzoo.data.verify import verify
 from merzoo.errors import DataError
+from merzoo.specs import Preprocessing
 from merzoo.testing.published import SAMM_FOUR_DIGITS, SAMM_OR, samm_rows
 from merzoo.testing.trees import CROP, Annotated, pictures, samm, workbook
 
 openpyxl = pytest.importorskip("openpyxl")
+VIDEO = Path(__file__).resolve().parents[2] / "shared/data/faces/single_face.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,19 @@ def test_a_sheet_without_its_emotions_is_one_line(tmp_path: Path) -> None:
     workbook(root / "SAMM_Micro_FACS_Codes_v2.xlsx", [["text"], ["Subject", "Filename", "Onset Frame", "Offset Frame"], [6, "006_1_2", 1, 3]])
     with pytest.raises(DataError, match=r"lacks the column 'emotion' \(as 'Estimated Emotion' or 'Emotion'\)"):
         _ = Samm(root).reading
+
+
+def test_grey_full_frames_go_through_the_face_pipeline(tmp_path: Path) -> None:
+    if not VIDEO.exists():
+        pytest.skip(f"the real face video is not at {VIDEO}")
+    import cv2
+
+    root = samm(tmp_path, [Annotated(6, "006_1_2", 5562, 5566, 5573, "12", "Happiness")])
+    film = cv2.VideoCapture(str(VIDEO))
+    for number in range(5562, 5574):
+        assert film.grab()
+        cv2.imwrite(str(root / f"SAMM/006/006_1_2/006_{number:05d}.jpg"), cv2.cvtColor(film.retrieve()[1], cv2.COLOR_BGR2GRAY))
+    crops = Samm(root).sources[0].crops("samm:006/006_1_2", Preprocessing(size=64))
+    assert crops.shape == (12, 64, 64, 3)
+    assert (crops[..., 0] == crops[..., 1]).all()
+    assert crops[0].std() > 20  # a face, not a corner of the wall

@@ -121,6 +121,7 @@ class Recorded(ABC):
         if not reading.recordings:
             why = f" (first: {reading.dropped[0].what}: {reading.dropped[0].why})" if reading.dropped else ""
             raise DataError(f"{self.name}: no clip of {reading.rows} annotations has its frames below {self.root}{why}; see `merzoo data verify {self.name}`")
+        reading.remarks += _unknown_emotions(self.name, reading)
         return reading
 
     def with_part(self, part: str) -> Self:
@@ -190,6 +191,19 @@ class Recorded(ABC):
         """sha256 over the part's table and the source of its frames."""
         text = f"{self.name} {self.part} {self._clips.source_hash}\n" + self.table().to_csv(index=False, lineterminator="\n")
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unknown_emotions(name: str, reading: Reading) -> list[str]:
+    """A line for each emotion of micro clips that no label set has: misspelled, most likely, and left out of every part."""
+    known = {emotion for mapping in label_sets(name).values() for emotion in mapping}
+    clips: dict[str, list[str]] = {}
+    for clip in reading.recordings.values():
+        if known and clip.kind == "micro" and known.isdisjoint(clip.emotion.split("+")):
+            clips.setdefault(clip.raw_emotion, []).append(clip.sample_id)
+    return [
+        f"the emotion {plain(repr(emotion), 60)} is in no label set, so no part has {found[0]}" + (f" and {len(found) - 1} more" if found[1:] else "")
+        for emotion, found in clips.items()
+    ]
 
 
 def _size(file: Path) -> int:

@@ -21,7 +21,7 @@ COLUMNS = {
     "emotion": ("Estimated Emotion", "Emotion"),
 }
 FOLDERS = {"cropped": ("SAMM_cropped", "Cropped"), "raw": ("SAMM",)}
-SUBJECT = r"0*(\d{1,4})"
+SUBJECT = r"0*(\d{1,3})"
 FILENAME = re.compile(r"0*(\d{1,4})((?:_\d+)+)")
 
 
@@ -36,7 +36,7 @@ class Samm(Recorded):
     ask = "fill in the licence form of SAMM (Manchester Metropolitan University) and mail it from an academic address"
     fps = 200.0
     default_part: ClassVar[str] = "5"
-    closed: ClassVar[str] = SUBJECT
+    closed: ClassVar[str] = r"\d{3}"
 
     def read(self) -> Reading:
         """One recording a row of the sheet that has frames."""
