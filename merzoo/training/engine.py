@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from merzoo.entries import last_line
 from merzoo.errors import RunError, TrainingError, UsageError
 from merzoo.recognizer import Recognizer
 from merzoo.training import checkpoint
+from merzoo.training.prefetch import stage_batches
 from merzoo.training.seeds import derive
 from merzoo.training.stages import FitStage, GradientStage, Stage
 
@@ -209,25 +210,26 @@ def _descend(
     base = [group["lr"] for group in optimizer.param_groups]
     total, per_epoch, device = stage.total_steps(), stage.batches.steps_per_epoch(), torch.device(machine.device)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
-    for step in range(first, total):
-        # Every step seeds all randomness anew from its number, so that a resumed stage draws what the uninterrupted one would have drawn.
-        torch.manual_seed(derive(seed, "step", step))
-        batch = stage.batches.draw(seed, step, device)
-        factor = stage.schedule.factor(step, total, per_epoch)
-        for group, lr in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = lr * factor
-        with machine.autocast():
-            loss, extra = stage.loss(recognizer, batch, torch.Generator().manual_seed(derive(seed, "loss", step)))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if stage.clip_norm is not None:
-            nn.utils.clip_grad_norm_(trained, stage.clip_norm)
-        optimizer.step()
-        if step % LOG_EVERY == 0 or step == total - 1:
-            _note(stage, step, total, loss, extra, log, progress)
-        if watch is not None and ((step + 1) % per_epoch == 0 or step == total - 1):
-            log.epochs.append(watch(recognizer))
-        saver(recognizer, optimizer, log, step + 1)
+    with closing(stage_batches(stage, seed, range(first, total), device, watched=watch is not None)) as batches:
+        for step in range(first, total):
+            # Every step seeds all randomness anew from its number, so that a resumed stage draws what the uninterrupted one would have drawn.
+            torch.manual_seed(derive(seed, "step", step))
+            batch = next(batches)
+            factor = stage.schedule.factor(step, total, per_epoch)
+            for group, lr in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = lr * factor
+            with machine.autocast():
+                loss, extra = stage.loss(recognizer, batch, torch.Generator().manual_seed(derive(seed, "loss", step)))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if stage.clip_norm is not None:
+                nn.utils.clip_grad_norm_(trained, stage.clip_norm)
+            optimizer.step()
+            if step % LOG_EVERY == 0 or step == total - 1:
+                _note(stage, step, total, loss, extra, log, progress)
+            if watch is not None and ((step + 1) % per_epoch == 0 or step == total - 1):
+                log.epochs.append(watch(recognizer))
+            saver(recognizer, optimizer, log, step + 1)
     log.steps = total
 
 

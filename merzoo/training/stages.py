@@ -38,7 +38,7 @@ class Batches(Protocol):
         """Steps in which every clip is seen about once."""
 
     def draw(self, seed: int, step: int, device: torch.device) -> Batch:
-        """The batch of that step, on the device."""
+        """The batch of that step, on the device. It may be asked for in a thread, before its step: take no number from torch's global generators."""
 
 
 @dataclass(frozen=True)
