@@ -107,50 +107,53 @@ class Manifest(Own):
         return place
 
     def _add(self, reading: Reading, where: str, text: str, cells: Mapping[str, object], media: Media | None) -> None:
-        subject, dataset = parse_text(cells.get("subject")), parse_text(cells.get("dataset")) or self.name
-        kind, release = parse_text(cells.get("kind")).lower() or "micro", parse_text(cells.get("release")).lower() or self.release
-        clip, fault = _clip_id(text, cells), ""
-        if media is None:
-            fault = "the row has no path; give a folder of frames or a video"
-        elif not subject or "/" in subject:
-            fault = f"the subject {subject!r} is no name; give one without '/', so that nobody is trained on who is tested"
-        elif not clip:
-            fault = "its clip id begins with '/' or holds '..'; choose a plain name"
-        elif not DATASET.fullmatch(dataset):
-            fault = f"the dataset {dataset!r} is no name; use letters, digits, - _ and ."
-        elif kind not in ("micro", "macro"):
-            fault = f"the kind {kind!r} is neither micro nor macro"
-        elif release not in RELEASES:
-            fault = f"the release {release!r} is neither raw nor cropped"
-        elif media.frames is None:
-            fault = media.why
+        """One row: a recording, or a reason."""
+        said = {name: parse_text(cells.get(name)) for name in ("subject", "dataset", "kind", "release", "fold", "emotion")}
+        said = {**said, "kind": said["kind"].lower() or "micro", "release": said["release"].lower() or self.release}
+        clip, dataset = _clip_id(text, cells), said["dataset"] or self.name
+        fault = _fault(said, clip, dataset, media)
         if fault or media is None or media.frames is None:
-            reading.unnamed(where, f"{subject}/{text}", fault)
+            reading.unnamed(where, f"{said['subject']}/{text}", fault)
             return
         frames, interval, notes = _interval(media.frames, cells)
-        onset, offset = parse_int(interval[0]), parse_int(interval[2])
-        if onset is not None and offset is not None and offset - onset >= LONGEST:
-            fault = f"it has more than {LONGEST:,} frames; give its onset and offset, or cut it"
         fps, rate_note = _rate(cells.get("fps"))
-        emotion = labels_in(cells.get("emotion"))
+        onset, offset = parse_int(interval[0]), parse_int(interval[2])
+        long = onset is not None and offset is not None and offset - onset >= LONGEST
         reading.add(
             where,
-            subject,
+            said["subject"],
             clip,
             frames,
             interval,
-            emotion=emotion,
-            raw_emotion=parse_text(cells.get("emotion")),
+            emotion=labels_in(cells.get("emotion")),
+            raw_emotion=said["emotion"],
             aus=cells.get("aus"),
-            kind=kind,
-            fold=parse_text(cells.get("fold")),
+            kind=said["kind"],
+            fold=said["fold"],
             notes=(*notes, *rate_note),
-            release="cropped" if release == "cropped" else "raw",
-            fault=fault,
+            release="cropped" if said["release"] == "cropped" else "raw",
+            fault=f"it has more than {LONGEST:,} frames; give its onset and offset, or cut it" if long else "",
             dataset=dataset,
             fps=fps or media.fps,
             video=media.video,
         )
+
+
+def _fault(said: Mapping[str, str], clip: str, dataset: str, media: Media | None) -> str:
+    """Why a row cannot be used, or ""."""
+    if media is None:
+        return "the row has no path; give a folder of frames or a video"
+    if not said["subject"] or "/" in said["subject"]:
+        return f"the subject {said['subject']!r} is no name; give one without '/', so that nobody is trained on who is tested"
+    if not clip:
+        return "its clip id begins with '/' or holds '..'; choose a plain name"
+    if not DATASET.fullmatch(dataset):
+        return f"the dataset {dataset!r} is no name; use letters, digits, - _ and ."
+    if said["kind"] not in ("micro", "macro"):
+        return f"the kind {said['kind']!r} is neither micro nor macro"
+    if said["release"] not in RELEASES:
+        return f"the release {said['release']!r} is neither raw nor cropped"
+    return media.why
 
 
 def _path(cell: object) -> str:
