@@ -33,7 +33,7 @@ def jpeg(frame: np.ndarray) -> np.ndarray:
 
 
 def shifted(frame: np.ndarray) -> np.ndarray:
-    return np.roll(frame, 1, axis=1)
+    return cv2.warpAffine(frame, np.array([[1, 0, 0.5], [0, 1, 0]]), frame.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
 
 
 def darker(frame: np.ndarray) -> np.ndarray:
