@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from merzoo.cli.evaluate import show
 from merzoo.evaluation import scores
 from merzoo.evaluation.coin_flips import CLASSES, MEGC2019, coin_flips, main, megc2019_shape
 from merzoo.evaluation.oracle import oracle
@@ -101,6 +102,18 @@ def test_coin_flips_reach_what_papers_report_if_each_subject_keeps_its_best(tmp_
     run = RunFolder.open(tmp_path / "run")
     assert run.facts["reference"]
     assert len(run.read_fold(0, run.protocol.folds[0].fold_id)["oracle"]["epochs"]) == 800
+
+
+def test_evaluate_shows_slices_and_what_a_choice_would_have_claimed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = coin_flips(tmp_path / "run", 20)
+    show(made, tmp_path / "run")
+    lines = capsys.readouterr().out.splitlines()
+    samm = made["slices"]["samm"]["scores"]["uar"]
+    assert any(line.startswith("samm") and f"{samm['value']:.3f} [{samm['low']:.3f}, {samm['high']:.3f}]" in line for line in lines)
+    assert any(line.startswith("oracle: best epoch of each fold") and f"{made['oracle']['best_epoch_per_fold']['uf1']:.3f}" in line for line in lines)
+    assert not any("mean of parts" in line for line in lines)
+    show({**made, "mean_of_slices": {"metric": "uf1", "value": 0.123}}, tmp_path)
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("mean of parts")] == [["mean", "of", "parts", "0.123"]]
 
 
 def test_fewer_flips_inflate_less(tmp_path: Path) -> None:

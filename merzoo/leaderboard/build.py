@@ -95,8 +95,13 @@ def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         found.setdefault(json.dumps([row[key] for key in shared], sort_keys=True), []).append(row)
     groups = []
     for same in sorted(found.items(), key=lambda item: (item[1][0]["data"]["name"], item[1][0]["protocol"]["name"], -len(item[1]), item[0])):
-        metrics = [*same[1][0]["scores"]]  # the first is the one that rows are ranked by; the task decides, so all rows have the same
-        ordered = sorted(same[1], key=lambda row, main=metrics[0]: (-row["scores"][main]["value"], row["model"], row["run"]))
+        ordered, metrics = _ranked(same[1])
         sides = {"rows": [r for r in ordered if not r["reference"]], "references": [r for r in ordered if r["reference"]]}
         groups.append({**{name: ordered[0][name] for name in shared}, "metrics": metrics, **sides})
     return groups
+
+
+def _ranked(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of one task, best first by the first of its metrics, and the metrics."""
+    metrics = [*rows[0]["scores"]]
+    return sorted(rows, key=lambda row: (-row["scores"][metrics[0]]["value"], row["model"], row["run"])), metrics
