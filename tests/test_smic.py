@@ -60,10 +60,12 @@ def test_one_clip_in_two_folders_is_one_clip(tmp_path: Path) -> None:
     assert [d.why for d in reading.dropped] == ["the same clip stands in an earlier row"]
 
 
-def test_clips_without_micro_expression_are_not_read(full: Path) -> None:
-    assert (full / "SMIC_all_cropped/HS/s1/non_micro/s1_non_01").is_dir()
-    reading = Smic(full).reading
-    assert not any("non" in clip for clip in reading.recordings)
+def test_clips_without_micro_expression_are_not_read(tmp_path: Path) -> None:
+    home = smic(tmp_path, [Short(1, "ne", 1)]) / "SMIC_all_cropped/HS/s1/non_micro"
+    assert (home / "s1_non_01").is_dir()
+    pictures(home / "negative" / "s1_ne_02", ["reg_image000001.bmp", "reg_image000002.bmp"])
+    reading = Smic(tmp_path).reading
+    assert list(reading.recordings) == ["smic:01/s01_ne_01"]
     assert not reading.unlabelled
     assert not reading.dropped
 
