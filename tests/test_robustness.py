@@ -86,3 +86,15 @@ def test_an_evaluation_with_harder_clips(tmp_path):
     with pytest.raises(UsageError, match="frame-rate"):
         evaluate(**common, out=tmp_path / "other", perturb=["frame-rate=1"])
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_the_verb_prints_a_row_a_condition(tmp_path, capsys):
+    from merzoo.cli import main
+
+    common = ["evaluate", "flow-svm", "--data", "synthetic:tiny", "--preset", "small", "--jobs", "1", "--device", "cpu", "--out", str(tmp_path / "run")]
+    assert main([*common, "--perturb", "pixel-noise=20", "--perturb", "jitter=1"]) == 0
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in rows if "=" in row] == ["pixel-noise=20", "jitter=1"]
+    assert main([*common, "--perturb", "pixel-nose=20"]) == 2
+    assert "did you mean pixel-noise" in capsys.readouterr().err
