@@ -138,18 +138,18 @@ def test_release_of_micro_expressions_alone(tmp_path: Path) -> None:
 
 
 def test_clips_numbered_anew_are_taken_if_their_number_fits(tmp_path: Path) -> None:
-    rows = [Annotated("spNO.2", "b", 50, 54, 60, "4", "fear"), Annotated("spNO.2", "b", 150, 154, 160, "4", "fear")]
+    rows = [Annotated("spNO.2", "b", onset, onset + 4, onset + 10, "4", "fear") for onset in (50, 150, 250)]
     root = casme3(tmp_path, [Annotated("spNO.1", "a", 1, 2, 3, "4", "sad"), *rows], clips=True)
-    for onset, count in ((50, 11), (150, 9)):
+    for onset, numbers in ((50, range(1, 12)), (150, range(1, 10)), (250, (*range(1, 5), *range(6, 12)))):  # as many, fewer, with a gap
         folder = root / "Part_A_ME_clip/frame" / f"spNO.2_b_{onset}"
         for file in folder.iterdir():
             file.unlink()
-        pictures(folder, [f"{n}.jpg" for n in range(1, count + 1)], WIDE)
+        pictures(folder, [f"{n}.jpg" for n in numbers], WIDE)
     reading = CasmeIII(root).reading
     clip = reading.recordings["casme3:002/b@50"]
     assert (clip.names[clip.start], clip.names[clip.peak], clip.names[clip.stop]) == ("1.jpg", "5.jpg", "11.jpg")
     assert any("files 1 to 11 are frames 50 to 60" in note for note in clip.notes)
-    assert [row.what for row in reading.dropped] == ["002/b@150"]
+    assert [row.what for row in reading.dropped] == ["002/b@150", "002/b@250"]
 
 
 @pytest.mark.parametrize(
