@@ -174,6 +174,12 @@ def test_chunks_are_filled_in_order_and_a_long_clip_has_its_own(toy: ModuleType,
     chunks = plan(toy.Toy(), 8)
     assert [[sample for sample, _ in c.clips] for c in chunks] == [["toy:0", "toy:1"], ["toy:2"], ["toy:3"], ["toy:4"], ["toy:5"]]
     assert [c.frames for c in plan(toy.Toy(), 9)] == [3, 4, 5, 6, 7, 8]  # the last is larger than a chunk
+    assert [c.frames for c in plan(toy.Toy(), 4)] == [25, 8]
+
+
+def test_small_frames_are_not_all_in_one_chunk(toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merzoo.data.store.CHUNK_FRAMES", 12)
+    assert [c.frames for c in plan(toy.Toy(), 8)] == [12, 6, 7, 8]
 
 
 def test_chunks_hold_what_one_would(toy: ModuleType, cache: Path, small_chunks: None) -> None:
@@ -181,6 +187,30 @@ def test_chunks_hold_what_one_would(toy: ModuleType, cache: Path, small_chunks: 
     store = opened(toy.Toy(), progress=lambda done, total: told.append((done, total)))
     assert whole(store, toy.Toy()) and told == [(0, 6), (2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
     assert len(list((cache / "stores" / store.key[:24]).glob("*.u8"))) == 5
+
+
+def test_a_real_source_brings_no_torch_into_its_processes(tmp_path: Path) -> None:
+    """A tree of pictures, with the aligner from the registry."""
+    code = """
+import sys, pickle
+from pathlib import Path
+import cv2, numpy as np
+from merzoo.data.readers.folder import FolderTree
+from merzoo.data.chunks import Writer
+from merzoo.data.store import plan
+from merzoo.data.synthetic import SyntheticFaces
+from merzoo.specs import Preprocessing
+root, out = Path(sys.argv[1]) / "tree", Path(sys.argv[1])
+(root / "s1/calm/c1").mkdir(parents=True)
+for at in range(3):
+    picture = np.full((300, 300, 3), 90, np.uint8)
+    picture[50:250, 50:250] = SyntheticFaces("tiny").frames("synthetic:s5000/c00", 200, [at])[0]
+    cv2.imwrite(str(root / f"s1/calm/c1/{at}.png"), picture[..., ::-1])
+(source,) = pickle.loads(pickle.dumps(FolderTree(root).sources))
+print(Writer(source, Preprocessing(size=32), out, None)(plan(source, 32)[0]).faults, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "{} False\n", done
 
 
 def test_several_processes_write_the_same_bytes_as_one(toy: ModuleType, cache: Path, tmp_path: Path, monkeypatch, small_chunks: None) -> None:
@@ -226,7 +256,9 @@ def test_the_key_changes_with_whatever_decides_the_frames(toy: ModuleType, monke
     assert store_key(toy.Toy("slow"), Preprocessing(size=8)) == base
     monkeypatch.setattr("merzoo.data.store.CHUNK_BYTES", 2**20)
     others.append(store_key(toy.Toy(), SMALL))
-    assert len({base, *others}) == 5
+    monkeypatch.setattr("merzoo.data.store.CHUNK_FRAMES", 100)
+    others.append(store_key(toy.Toy(), SMALL))
+    assert len({base, *others}) == 6
 
 
 def test_every_field_of_the_preprocessing_is_in_the_key() -> None:

@@ -71,6 +71,7 @@ class ClipData:
         self._ids = [str(sample) for sample in self.table["sample_id"]]
         self._stores = [_store_of(sample, int(frames), stores, dataset.name) for sample, frames in zip(self._ids, self.table["frames"], strict=True)]
         self.drawn: set[int] = set()  # rows that somebody has looked at since this was last emptied
+        self.reads = 0  # clips whose frames were asked for: what a batch took longer for than to pick from views that are kept
         self._kinds: dict[str, ViewKind] = {}
         self._prepared: dict[_Key, Tensor] = {}
         self._streamed: set[_Key] = set()
@@ -82,6 +83,7 @@ class ClipData:
 
     def frames(self, row: int) -> np.ndarray:
         """All frames of a row's clip, uint8 [T, size, size, 3], without a copy."""
+        self.reads += 1
         return self._stores[row].clip(self._ids[row])
 
     def rows(self, kind: str) -> np.ndarray:
@@ -127,11 +129,6 @@ class ClipData:
         rows = self.rows(kind)[positions]
         made = [self._readings(view, int(row), jitter, int(reading))[0] for row, reading in zip(rows, variant, strict=True)]
         return torch.from_numpy(np.stack(made)).to(device)
-
-    @property
-    def streams(self) -> bool:
-        """Whether some view that was asked for is too large to be kept, so that every batch has to read and prepare."""
-        return bool(self._streamed)
 
     def _key(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> _Key:
         return _view_key(view), kind, jitter if self.view_kind(view).jitter_invalidates else None, str(device)

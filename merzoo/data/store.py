@@ -19,7 +19,8 @@ from merzoo.errors import DataError
 from merzoo.specs import Preprocessing
 
 LAYOUT = 2  # raised when the files below change their meaning
-CHUNK_BYTES = 16 * 2**20  # what is written, hashed and resumed as one; part of the key, since it decides where a clip lies
+CHUNK_BYTES = 16 * 2**20  # a chunk is written, hashed and resumed as one; its limits are part of the key, since they decide where a clip lies
+CHUNK_FRAMES = 512  # and of small frames: time goes by frames, and every process should have several chunks
 MAPS = 128  # chunks that a store holds open at once: each takes a file descriptor, of which a process has about a thousand
 INDEX = "store.json"
 
@@ -34,7 +35,7 @@ def cache_folder() -> Path:
 
 def store_key(source: ClipSource, preprocessing: Preprocessing) -> str:
     """sha256 over all that decides the frames and where they lie: the source, the preprocessing and the layout."""
-    facts = {"source": source.source_hash, "preprocessing": asdict(preprocessing), "layout": LAYOUT, "chunk": CHUNK_BYTES}
+    facts = {"source": source.source_hash, "preprocessing": asdict(preprocessing), "layout": LAYOUT, "chunk": [CHUNK_BYTES, CHUNK_FRAMES]}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -56,18 +57,19 @@ class Chunk:
 
 
 def plan(source: ClipSource, size: int) -> list[Chunk]:
-    """The chunks of a source: as many clips as fit into `CHUNK_BYTES`, at least one. Raises `DataError` for a source without clips or a clip without frames."""
+    """The chunks of a source: as many clips as fit, at least one. Raises `DataError` for a source without clips or a clip without frames."""
     lengths = source.lengths()
     empty = next((sample for sample, frames in lengths.items() if frames < 1), None)
     if not lengths or empty is not None:
         raise DataError(f"{source.name}: {f'clip {empty} has no frame' if empty else 'there is no clip'}; complete the data")
+    most = min(CHUNK_FRAMES, CHUNK_BYTES // (size * size * 3))
     groups: list[list[tuple[str, int]]] = []
-    room = 0
+    room = -1
     for sample, frames in lengths.items():
-        room -= frames * size * size * 3
-        if not groups or room < 0:
+        room -= frames
+        if room < 0:
             groups.append([])
-            room = CHUNK_BYTES - frames * size * size * 3
+            room = most - frames
         groups[-1].append((sample, int(frames)))
     return [Chunk(number, tuple(clips)) for number, clips in enumerate(groups)]
 
