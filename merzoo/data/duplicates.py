@@ -11,8 +11,8 @@ import numpy as np
 from merzoo.data.clips import ClipData
 
 SIDE = 32  # px to which frames are shrunk: compression and small crops vanish, a face and its movement stay
-# Our choice. On synthetic faces copies encoded anew, shifted by a pixel or darkened reach .983 and .72 at least; clips of different people at most .81
-# and .31, and of clips of one person whose frames reach .98 none moves alike by more than .08.
+# Our choice. Copies of synthetic clips that were encoded anew, shifted by a pixel or darkened reach .983 in their frames, most of them .6 in their movement; of
+# two people's clips the frames are alike by .94 at most, and clips of one person whose frames reach .98 do not move alike. Copies shifted by 2 % are missed.
 APPEARANCE = 0.98  # correlation of the start frames and of the peak frames from which two clips may be one
 MOVEMENT = 0.6  # correlation of what moved between them
 BLOCK = 512  # clips compared at once
