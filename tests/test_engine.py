@@ -366,8 +366,12 @@ def test_what_was_seen_survives_a_stop_inside_the_stage(data: ClipData, tmp_path
 def test_a_stage_on_a_clip_that_the_fold_leaves_out_is_refused(data: ClipData) -> None:
     recognizer, micro = network(), Clips(data, "micro")
     (stage,), sample = stages(recognizer, data), micro.sample_ids[3]
+
+    def never(*_):
+        raise AssertionError("trained on it first")
+
     with pytest.raises(TrainingError, match=sample):
-        run_stages(recognizer, [stage], seed=1, machine=MACHINE, forbidden={sample})
+        run_stages(recognizer, [dataclasses.replace(stage, loss=never)], seed=1, machine=MACHINE, forbidden={sample})
 
     class Undeclared:
         clips = (micro.where(np.array([other != sample for other in micro.sample_ids])),)

@@ -28,6 +28,7 @@ def merzoo_register(register: Register) -> None:
         "ma2mi",
         "merzoo_ma2mi.strategy:MA2MI",
         needs=("macro-clips", "pair-code", "future-frame"),
+        provides=("multi-label",),
         summary="pre-train on macro-expression videos by rebuilding near-future frames, then fine-tune",
     )
     register.model(miacnet_ma2mi())
