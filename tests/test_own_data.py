@@ -191,6 +191,10 @@ def test_the_command_line_says_the_same(place: Path) -> None:
     assert checked.returncode == 0, checked.stderr
     counts = {row["label"]: row["samples"] for row in json.loads(checked.stdout)["counts"] if row["part"] == ""}
     assert counts[""] == 15 and sum(counts.values()) == 30
+    Path("few.csv").write_text("from,to\nsurprise,surprise\nothers,negative\n")
+    checked = run("data", "verify", "csv", "--root", table, "--remap", "few.csv")
+    assert "left out by this part" in checked.stdout and "is not in the table few.csv" in checked.stdout, checked.stderr
+    assert "no totals are published" in checked.stdout
     done = run("evaluate", "flow-svm", "--data", table, *remap, "--preset", "small", "--protocol", "loso", "--out", "by-hand", "--jobs", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["scores"] == evaluated(place)["scores"]

@@ -42,7 +42,9 @@ def verify(
     else:
         for one in (*made.get("members", ()), made):
             _show(one, None if all_ else SHOWN)
-        print_lines(["totals are as published" if made["agrees"] else "totals differ from the published ones:", *(f"  {line}" for line in made["differs"])])
+        known = any(count["published"] for one in (*made.get("members", ()), made) for count in one["counts"])
+        as_published = "totals are as published" if known else "no totals are published to compare these with"
+        print_lines([as_published if made["agrees"] else "totals differ from the published ones:", *(f"  {line}" for line in made["differs"])])
     if not made["agrees"]:
         raise typer.Exit(1)
 
@@ -112,6 +114,7 @@ def _show(made: Mapping[str, Any], most: int | None) -> None:
     rows = [(f"{c['part'] or '-'}", c["label"] or "all", c["samples"], c["subjects"], *_published(c)) for c in made["counts"]]
     print_table(("part", "class", "clips", "subjects", "published", ""), rows)
     _list("left out", [f"{d['where']}: {d['what']}: {d['why']}" for d in made.get("dropped", ())], most)
+    _list("left out by this part's labels", [f"{clip}: {why}" for clip, why in made.get("left_out", {}).items()], most)
     _list("folders without an annotation", made.get("unlabelled", ()), most)
     _list("clips with frames missing", [f"{clip}: {n}" for clip, n in made.get("missing", {}).items()], most)
     _list("apex taken as the middle frame", [f"{clip}: {why}" for clip, why in made.get("apexes", {}).items()], most)

@@ -20,9 +20,9 @@ SHEET = "sheet"  # the pseudo-part of all annotated rows, with or without frames
 def verify(dataset: Dataset) -> dict[str, Any]:
     """Compare a data set with its published counts.
 
-    {data, root, release, sheets, annotations, clips {kind: n}, counts, dropped, unlabelled, missing, apexes, corrections, remarks, agrees, differs}; a count is
-    {data, part, label ("": all), samples, subjects, published {samples, subjects, source} or null, agrees (null: none published)}. Members of a composite are
-    verified too ("members"). Raises `DataError` where the data cannot be read at all.
+    {data, root, release, sheets, annotations, clips {kind: n}, counts, dropped, left_out {sample id: why the part does not use it}, unlabelled, missing,
+    apexes, corrections, remarks, agrees, differs}; a count is {data, part, label ("": all), samples, subjects, published {samples, subjects, source} or null,
+    agrees (null: none published)}. Members of a composite are verified too ("members"). Raises `DataError` where the data cannot be read at all.
     """
     if isinstance(dataset, Composite):
         return _composite(dataset)
@@ -42,6 +42,7 @@ def verify(dataset: Dataset) -> dict[str, Any]:
         "annotations": reading.rows,
         "clips": dict(Counter(clip.kind for clip in reading.recordings.values())),
         "dropped": [asdict(row) for row in reading.dropped],
+        "left_out": dataset.left_out(),
         "unlabelled": reading.unlabelled,
         "missing": reading.missing,
         "apexes": reading.apexes,
