@@ -65,7 +65,7 @@ def draw(measured: dict[str, Any]) -> None:
     curves(axes[0], shots, lines, "", "labelled clips a class (K)")
     seeds = f"{measured['seeds']} seed" + "s" * (measured["seeds"] > 1)
     title = (
-        "UF1 after learning from K clips a class. Bands: 95 % interval over subjects and draws\n"
+        "UF1 after learning from K clips a class\nBands: 95 % interval over subjects and draws\n"
         f"{data['name']}:{data['part']}, preset {measured['preset']}, {measured['draws']} draws, {seeds}"
     )
     finish(figure, axes, 1, title, PICTURE)
