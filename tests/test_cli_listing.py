@@ -183,3 +183,14 @@ def test_json_is_strict(capsys):
 def test_tables_line_up(capsys):
     print_table(("a", "b"), [("long\nname", 1), ("x", 22)])
     assert capsys.readouterr().out.splitlines() == ["a           b", "long\\nname  1", "x           22"]
+
+
+def test_protocols_are_listed_without_torch_or_pandas(site) -> None:
+    done = site.python(
+        "import sys; sys.argv = ['merzoo', 'list', 'few*', '--kind', 'protocol', '--json']\n"
+        "from merzoo.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'pandas', 'cv2'} & set(sys.modules)"
+    )
+    assert done.returncode == 0, done.stderr
+    assert [row["name"] for row in json.loads(done.stdout)] == ["few-shot-K"]

@@ -45,7 +45,7 @@ def _protocols(pattern: str | None, json: bool) -> None:
     if json:
         print_json([{"name": name, "kind": "protocol", "summary": summary} for name, summary in found.items()])
     elif found:
-        print_table(("name", "summary"), found.items())
+        print_table(("name", "summary"), [*found.items()])
     else:
         print_lines([f"no protocol matches {pattern}"])
 
