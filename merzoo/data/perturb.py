@@ -36,7 +36,7 @@ class Perturbation:
         fine = isinstance(self.level, int | float) and how.least <= self.level <= how.most and (not how.whole or self.level % 1 == 0)
         if not fine:
             what = "a whole number" if how.whole else "a number"
-            raise UsageError(f"perturbation {self.kind}: level {plain(self.level, 40)} must be {what} of {how.unit}, {how.least:g} to {how.most:g}")
+            raise UsageError(f"perturbation {self.kind}: level {plain(self.level, 40)} is not {what} from {how.least:g} to {how.most:g} ({how.unit})")
 
     @classmethod
     def parse(cls, text: str) -> Perturbation:
@@ -141,9 +141,9 @@ def _compress(frames: np.ndarray, interval: Interval, quality: float, rng: np.ra
 
 
 KINDS: dict[str, Kind] = {
-    "pixel-noise": Kind("Gaussian noise in every pixel", "1/255 (standard deviation)", (5, 10, 20), 0.01, 255, _noise),
+    "pixel-noise": Kind("Gaussian noise in every pixel", "standard deviation in 1/255", (5, 10, 20), 0.01, 255, _noise),
     "jitter": Kind("onset and apex moved at random", "frames either way", (1, 2, 4), 1, 10_000, _jitter, whole=True),
-    "occlusion": Kind("a flat rectangle over the face, at one place through the clip", "the crop's area (a share)", (0.1, 0.2, 0.4), 0.001, 1, _occlude),
+    "occlusion": Kind("a flat rectangle over the face, at one place through the clip", "share of the crop", (0.1, 0.2, 0.4), 0.001, 1, _occlude),
     "frame-rate": Kind("only every n-th frame", "frames from one kept to the next", (2, 4), 2, 10_000, _slow, whole=True),
-    "jpeg": Kind("each frame compressed", "JPEG quality (lower is harder)", (90, 70, 50), 1, 100, _compress, whole=True),
+    "jpeg": Kind("each frame compressed", "quality, lower is harder", (90, 70, 50), 1, 100, _compress, whole=True),
 }
