@@ -19,7 +19,7 @@ from merzoo.data.perturb import KINDS
 from merzoo.evaluation.evaluate import evaluate
 
 DATA, PROTOCOL, PRESET = "synthetic:development", "subject-4fold", "small"
-MODELS = ("flow-svm", "miacnet", "miacnet-ma2mi")
+MODELS = ("flow-svm", "miacnet")
 FLIPS = (0.1, 0.2, 0.4)
 HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "results" / "robustness.json", HERE.parent / "docs" / "pictures" / "robustness.png"
