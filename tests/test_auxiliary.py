@@ -20,7 +20,8 @@ from merzoo.interfaces import AuxiliaryTask, Batch, Features
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.batches import LabelledBatches
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import Machine, run_stages
+from merzoo.training.engine import run_stages
+from merzoo.training.machine import Machine
 
 CPU = torch.device("cpu")
 UNITS = ("1", "4", "12")

@@ -19,7 +19,8 @@ from merzoo.recognizer import Recognizer, build
 from merzoo.specs import Preprocessing
 from merzoo.training import checkpoint
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import Machine, reset, run_stages, state_hash
+from merzoo.training.engine import reset, run_stages, state_hash
+from merzoo.training.machine import Machine
 from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Schedule
 from merzoo.weights import read
 

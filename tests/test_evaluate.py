@@ -31,8 +31,9 @@ from merzoo.evaluation.workers import workers
 from merzoo.recognizer import assemble, build
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
-from merzoo.training.engine import Machine, state_hash
+from merzoo.training.engine import state_hash
 from merzoo.training.flips import flipped
+from merzoo.training.machine import Machine
 from merzoo.training.train import train
 from merzoo.weights import read, write
 

@@ -23,7 +23,7 @@ from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
 from merzoo.testing.runs import clip_table
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import Machine
+from merzoo.training.machine import Machine
 
 PINNED = "983a9949929c78a5"
 SPEC = ModelSpec(

@@ -16,7 +16,8 @@ from merzoo.interfaces import Features
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.batches import test_batches
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import Machine, run_stages
+from merzoo.training.engine import run_stages
+from merzoo.training.machine import Machine
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,8 @@ from merzoo.errors import DataError, LeakageError, TrainingError
 from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import Machine, run_stages, state_hash
+from merzoo.training.engine import run_stages, state_hash
+from merzoo.training.machine import Machine
 from merzoo.training.prefetch import drawn
 from merzoo.training.stages import GradientStage
 

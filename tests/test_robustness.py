@@ -13,7 +13,7 @@ from merzoo.evaluation.robustness import predict_perturbed
 from merzoo.evaluation.runs import RunFolder, result
 from merzoo.recognizer import build
 from merzoo.testing.runs import clip_table, facts, record
-from merzoo.training.engine import Machine
+from merzoo.training.machine import Machine
 
 CPU = Machine.of("cpu", "fp32", 1)
 CONDITIONS = ("pixel-noise=10", "jitter=2")

@@ -5,35 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from merzoo.data.clips import ClipData
-from merzoo.data.composite import told
 from merzoo.data.people import same_people, shared_subjects
 from merzoo.data.perturb import asked as perturbations
 from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
-from merzoo.describe import tree
-from merzoo.errors import LeakageError, MerzooWarning, RunError, UnknownNameError, UsageError
+from merzoo.errors import RunError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
-from merzoo.evaluation.folds import Plan, Start, run_fold, run_scope
+from merzoo.evaluation.folds import Plan, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold, Protocol
-from merzoo.evaluation.runs import RunFolder, environment, write_result
+from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.splits import with_same_people
+from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_overlap, warn_of_size
 from merzoo.evaluation.workers import Report, Submit, workers
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
-from merzoo.training.data import labelled_clips
-from merzoo.training.engine import Machine
+from merzoo.training.machine import Machine
 
 
 def evaluate(
@@ -79,20 +73,28 @@ def evaluate(
     machine = Machine.of(device, precision, threads)
     clips = open_clips(dataset, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     network = assemble(spec, preset, clips.labels, clips.task, data_provides=offered(dataset, start))
-    folds = with_same_people(make_protocol(clips.table), clips.table, same_people(shared_subjects()))
-    _refuse_overlap(folds, start)
-    unknown = [name for name in only if name not in folds.by_id]
-    if unknown:
-        raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
-    parameters = sum(value.numel() for value in network.saved().values())
+    folds = _folds(make_protocol(clips.table), clips, start, only)
     asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels, "perturb": [*map(str, harder)]}
-    facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, parameters)}
+    facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, sum(value.numel() for value in network.saved().values()))}
     facts["environment"]["shared_threads"] = shared_threads
     run = RunFolder.create(out, facts, resume=resume)
     warn_of_size(spec, preset, machine)
-    tested = frozenset(subject for fold in folds.folds for subject in fold.test_subjects)
-    more = (start.start, checkpoint_seconds, shared_threads, folds.kind, flip_labels, audit, harder)
-    plan = Plan(spec, preset, dataset, clips.labels, tested, machine, run.path, *more)
+    plan = Plan(
+        spec,
+        preset,
+        dataset,
+        clips.labels,
+        run.test_subjects,
+        machine,
+        run.path,
+        start=start.start,
+        checkpoint_seconds=checkpoint_seconds,
+        shared_threads=shared_threads,
+        kind=folds.kind,
+        flip_labels=flip_labels,
+        audit=audit,
+        perturb=harder,
+    )
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
     with workers(plan, clips, jobs, say) as submit:
         _run(run, folds, todo, submit, jobs, say)
@@ -102,52 +104,22 @@ def evaluate(
     return result
 
 
+def _folds(made: Protocol, clips: ClipData, start: NamedStart, only: Sequence[str]) -> Protocol:
+    """The protocol with everybody who is known to be a test subject under another name, checked against what training starts from and which folds are asked."""
+    folds = with_same_people(made, clips.table, same_people(shared_subjects()))
+    refuse_overlap(folds, start)
+    unknown = [name for name in only if name not in folds.by_id]
+    if unknown:
+        raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
+    return folds
+
+
 def _check_options(dataset: Dataset, audit: bool, flip_labels: float) -> None:
     """Raise `UsageError` for what this data set does not allow."""
     if not 0 <= flip_labels <= 1:
         raise UsageError(f"--flip-labels {flip_labels} is a share of the training clips; give 0 to 1")
     if dataset.task != "classes" and (audit or flip_labels):
         raise UsageError(f"{'--audit' if audit else '--flip-labels'} needs one label a clip, and the clips of {dataset.name} carry several; leave it out")
-
-
-@dataclass(frozen=True)
-class NamedStart:
-    """What training starts from, with the people it has seen before."""
-
-    start: Start
-    tag: str = ""
-    sha256: str = ""
-    subjects: frozenset[str] = frozenset()
-
-
-def warn_of_size(spec: ModelSpec, preset: str, machine: Machine) -> None:
-    """Warn where the size of the paper is trained on a CPU though there is a small one."""
-    if machine.device == "cpu" and preset == "full" and "small" in spec.presets:
-        warnings.warn(f"{spec.name}: preset full is made for a GPU and takes very long on a CPU; --preset small is made for one", MerzooWarning, stacklevel=3)
-
-
-def named_start(spec: ModelSpec, weights: str | None) -> NamedStart:
-    """Random weights (None), or the model's own by tag or path. Raises `UsageError` for weights that do not say whom they were trained on."""
-    if weights is None:
-        return NamedStart(Start())
-    from merzoo.weights import open_weights
-
-    found, tensors = open_weights(spec, weights)
-    subjects = frozenset(found.trained_on.get("subjects", ()))
-    if not subjects:
-        raise UsageError(f"weights '{found.tag}' do not say whom they were trained on, so overlap with the test cannot be excluded; start from scratch")
-    return NamedStart(Start(tensors, found.labels, found.tag, found.task), found.tag, found.sha256, subjects)
-
-
-def offered(dataset: Dataset, start: NamedStart) -> tuple[str, ...]:
-    """What the data offer to a strategy, and what weights have been given already: those of a model that wants macro clips were pre-trained on some."""
-    return (*dataset.provides, *(("macro-clips",) if start.tag else ()))
-
-
-def _refuse_overlap(folds: Protocol, start: NamedStart) -> None:
-    met = start.subjects & {subject for fold in folds.folds for subject in fold.test_subjects}
-    if met:
-        raise LeakageError(f"weights '{start.tag}'", met)
 
 
 def _threads(out: Path, jobs: int, seeds: int, resume: bool) -> tuple[int, int]:
@@ -159,37 +131,6 @@ def _threads(out: Path, jobs: int, seeds: int, resume: bool) -> tuple[int, int]:
             return int(known["threads"]), int(known["shared_threads"])
     cores = os.cpu_count() or 1
     return max(1, cores // jobs), max(1, cores // min(jobs, seeds))
-
-
-def facts_of(
-    spec: ModelSpec, preset: str, clips: ClipData, kind: str, seeds: Sequence[int], machine: Machine, start: NamedStart, parameters: int
-) -> dict[str, Any]:
-    """What run.json says of a training or an evaluation: what was asked, on which data and on which machine. kind: of the labelled clips."""
-    dataset, labelled = clips.dataset, labelled_clips(clips, kind)
-    device = torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu"
-    return {
-        "model": spec.name,
-        "preset": preset,
-        "parts": {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy},
-        # Names do not say what was run: presets change, and a specification may be made by hand.
-        "options": tree(spec.preset(preset)),
-        "views": {"train": tree(spec.train_views), "test": tree(spec.test_views)},
-        "weights": {"tag": start.tag, "sha256": start.sha256} if start.tag else None,
-        "data": {
-            "name": dataset.name,
-            "part": dataset.part or None,
-            "macro": ",".join(told(other) for other in getattr(dataset, "macro", ())) or None,  # of a `Composite`
-            "manifest_hash": dataset.manifest_hash,
-            "samples": len(labelled),
-            "subjects": len(labelled.subjects),
-        },
-        "task": dataset.task,
-        "labels": list(clips.labels),
-        "seeds": list(seeds),
-        "precision": machine.precision,
-        "parameters": parameters,
-        "environment": environment(device, machine.threads),
-    }
 
 
 def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], submit: Submit, jobs: int, say: Report) -> None:

@@ -20,8 +20,9 @@ from merzoo.recognizer import Recognizer, assemble
 from merzoo.specs import ModelSpec
 from merzoo.training import checkpoint
 from merzoo.training.data import TrainingData, chosen, labelled_clips
-from merzoo.training.engine import Machine, Progress, run_stages, state_hash
+from merzoo.training.engine import Progress, run_stages, state_hash
 from merzoo.training.flips import flipped
+from merzoo.training.machine import Machine
 from merzoo.training.seeds import derive
 from merzoo.training.stages import Stage
 

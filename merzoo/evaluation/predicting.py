@@ -11,7 +11,8 @@ import torch
 from merzoo.data.clips import Clips
 from merzoo.recognizer import Recognizer
 from merzoo.training.batches import test_batches
-from merzoo.training.engine import Machine, state_hash
+from merzoo.training.engine import state_hash
+from merzoo.training.machine import Machine
 
 TOLERANCE = 1e-4  # of a probability: other batch sizes sum in another order, and no more than that
 

@@ -12,7 +12,7 @@ from merzoo.data.perturb import Perturbation
 from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer
 from merzoo.training.batches import load
-from merzoo.training.engine import Machine
+from merzoo.training.machine import Machine
 
 
 def predict_perturbed(

@@ -121,7 +121,7 @@ def fourdme(
         if row.disk != ():
             pictures(root / "gray_micro" / subject.format(row.subject) / row.clip, [f"Frame_{number:09d}.jpg" for number in numbers], WIDE)
     workbook(root / sheet, [header, *cells])
-    extras = [["sub_ID", "fold_name", "self-report emo'", "video emo'"], *([r.subject, r.clip, "Amused", "Positive"] for r in rows[:3])]
+    extras: list[list[object]] = [["sub_ID", "fold_name", "self-report emo'", "video emo'"], *([r.subject, r.clip, "Amused", "Positive"] for r in rows[:3])]
     workbook(root / "4DME_Micro_extras.xlsx", extras)
     return root
 

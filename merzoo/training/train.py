@@ -13,16 +13,17 @@ from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.data.table import Dataset
 from merzoo.errors import RunError
-from merzoo.evaluation.evaluate import NamedStart, facts_of, named_start, offered, warn_of_size
 from merzoo.evaluation.files import write_atomically
 from merzoo.evaluation.folds import Plan, prepare
 from merzoo.evaluation.runs import RunFolder
+from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, warn_of_size
 from merzoo.evaluation.workers import Report
 from merzoo.recognizer import Recognizer
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
 from merzoo.training.data import only_kind
-from merzoo.training.engine import Machine, run_stages
+from merzoo.training.engine import run_stages
+from merzoo.training.machine import Machine
 from merzoo.training.seeds import derive
 from merzoo.weights import write
 

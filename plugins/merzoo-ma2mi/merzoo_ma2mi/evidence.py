@@ -25,7 +25,8 @@ from merzoo.recognizer import Recognizer, assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import Machine, run_stages
+from merzoo.training.engine import run_stages
+from merzoo.training.machine import Machine
 from merzoo.training.seeds import derive
 from merzoo_ma2mi import measures
 from merzoo_ma2mi.measures import batches_for, drawn_pairs, ratio_interval

@@ -20,7 +20,7 @@ from merzoo.errors import LeakageError, MerzooError
 from merzoo.evaluation.folds import predict_clips
 from merzoo.evaluation.scores import METRICS, scores
 from merzoo.recognizer import Recognizer
-from merzoo.training.engine import Machine
+from merzoo.training.machine import Machine
 from merzoo.training.train import WEIGHTS, card, train
 from merzoo.weights import digest
 

@@ -14,7 +14,8 @@ from merzoo.evaluation.folds import predict_clips
 from merzoo.recognizer import assemble, build
 from merzoo.registry import registry
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import Machine, run_stages
+from merzoo.training.engine import run_stages
+from merzoo.training.machine import Machine
 
 MACHINE = Machine("cpu", "fp32", 1)
 
