@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from merzoo.cli import main
 from merzoo.data.composite import Composite
 from merzoo.data.roots import members, remember, remembered, root_of
 from merzoo.data.sources import open_dataset, parse, parse_roots
@@ -17,7 +18,7 @@ from merzoo.errors import DataError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
 from merzoo.testing.more_trees import casme3, casme3_rows
 from merzoo.testing.published import casme2_rows, mmew_rows, samm_rows, smic_clips
-from merzoo.testing.trees import casme2, mmew, samm, smic
+from merzoo.testing.trees import Annotated, Short, casme2, mmew, samm, smic
 
 pytest.importorskip("openpyxl")
 
@@ -135,3 +136,18 @@ def test_names_and_roots_as_typed(tmp_path: Path) -> None:
     odd = tmp_path / "a=b"
     odd.mkdir()
     assert parse_roots([str(odd)]) == {"": odd}
+
+
+@pytest.mark.slow
+def test_a_composite_is_evaluated_left_out_set_by_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    emotions = ("happiness", "disgust", "surprise")
+    casme2(tmp_path / "casme2", [Annotated(who, f"EP0{n}_01", 1, 4, 8, "4", e) for who in (1, 2) for n, e in enumerate(emotions, 1)])
+    smic(tmp_path / "smic", [Short(who, code, 1, tuple(range(1, 9))) for who in (1, 2) for code in ("ne", "po", "sur")])
+    arguments = ["--data", "cross-emotions:casme2,smic", "--root", str(tmp_path), "--protocol", "lodo", "--preset", "small", "--jobs", "1", "--json"]
+    assert main(["evaluate", "flow-svm", *arguments, "--out", str(tmp_path / "run")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {name: (one["samples"], one["subjects"]) for name, one in result["slices"].items()} == {"casme2": (6, 2), "smic": (6, 2)}
+    each = [one["scores"]["uf1"]["value"] for one in result["slices"].values()]
+    assert result["mean_of_slices"]["value"] == pytest.approx(sum(each) / 2)
+    assert main(["audit", str(tmp_path / "run"), "--root", str(tmp_path)]) == 0
+    assert "passed       near-duplicate clips across folds" in capsys.readouterr().out
