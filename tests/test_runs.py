@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from merzoo import files as files_module
 from merzoo.errors import LeakageError, MerzooWarning, RunError
-from merzoo.evaluation import files as files_module
 from merzoo.evaluation import multilabel_scores, scores
-from merzoo.evaluation.files import write_atomically
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, environment, predictions, result, write_result
 from merzoo.evaluation.splits import loso
+from merzoo.files import write_atomically
 from merzoo.testing.runs import LABELS, clip_table, facts, record, write_run
 
 TABLE = clip_table()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from merzoo.errors import DataError, UnknownNameError, UsageError
 from merzoo.evaluation.fewshot import DRAWS, few_shot
-from merzoo.evaluation.files import read_json
 from merzoo.evaluation.protocols import Protocol
 from merzoo.evaluation.splits import given_folds, lodo, loso, subject_folds
+from merzoo.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,13 +18,13 @@ from typing import Any
 
 from merzoo.errors import RunError
 from merzoo.evaluation.bootstrap import RESAMPLES
-from merzoo.evaluation.files import dumps, is_leftover, make_folder, read_json, write_atomically
 from merzoo.evaluation.oracle import oracle
 from merzoo.evaluation.pool import Predictions
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.records import SCHEMA, check_fold, check_run
 from merzoo.evaluation.results import perturbed, pooled, scored
 from merzoo.evaluation.resuming import check_same
+from merzoo.files import dumps, is_leftover, make_folder, read_json, write_atomically
 from merzoo.version import __version__
 
 _KEPT: dict[str, tuple[str, ...]] = {  # of run.json in result.json, and the fields that were checked where there could be more

@@ -11,8 +11,8 @@ from typing import Any
 
 from merzoo.errors import MerzooError, MerzooWarning, RunError, UsageError
 from merzoo.evaluation.bootstrap import RESAMPLES
-from merzoo.evaluation.files import dumps, make_folder, read_json, write_atomically
 from merzoo.evaluation.runs import RunFolder, result
+from merzoo.files import dumps, make_folder, read_json, write_atomically
 from merzoo.leaderboard.page import html, markdown
 from merzoo.text import plain
 

@@ -13,11 +13,11 @@ from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.data.table import Dataset
 from merzoo.errors import RunError
-from merzoo.evaluation.files import write_atomically
 from merzoo.evaluation.folds import Plan, prepare
 from merzoo.evaluation.runs import RunFolder
 from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, warn_of_size
 from merzoo.evaluation.workers import Report
+from merzoo.files import write_atomically
 from merzoo.recognizer import Recognizer
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
