@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merzoo.data.composite import Composite
-from merzoo.data.sources import open_dataset, parse
+from merzoo.data.sources import check_roots, open_dataset, parse, takes_roots
 from merzoo.errors import DataError, UsageError
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Reported
@@ -36,11 +36,12 @@ class Target:
 def targets(model: str | ModelSpec, out: Path, roots: Mapping[str, Path] | None = None, seeds: int = 3, preset: str = "") -> list[Target]:
     """What the model's paper reports, one target a data set and protocol. preset: instead of the one that belongs to the number.
 
-    Raises `UsageError` for a model without a paper or a paper that reports nothing.
+    Raises `UsageError` for a model without a paper, a paper that reports nothing, or a root of a data set that none of it is about.
     """
     spec = registry().model(model) if isinstance(model, str) else model
     if spec.paper is None or not spec.paper.reported:
         raise UsageError(f"{spec.name} has no reported number to reproduce; `merzoo evaluate {spec.name}` scores it on data of your choice")
+    check_roots(roots or {}, [name for row in spec.paper.reported for name in (row.data, row.macro) if name])
     groups: dict[tuple[str, ...], list[Reported]] = {}
     for row in spec.paper.reported:
         groups.setdefault((row.data, row.protocol, row.macro, preset or row.preset), []).append(row)
@@ -103,11 +104,9 @@ def _open(name: str, roots: Mapping[str, Path]) -> Dataset:
 
 
 def _of(name: str, roots: Mapping[str, Path]) -> dict[str, Path]:
-    """The roots that concern one data set; all, for a composite."""
-    from merzoo.data.sources import is_composite
-
-    short = parse(name)[0]
-    return dict(roots) if is_composite(short) else {key: root for key, root in roots.items() if key == short}
+    """The roots that concern one data set; the nameless one holds the members of composites."""
+    taken = takes_roots(name)
+    return {key: root for key, root in roots.items() if key in taken or (not key and len(taken) > 1)}
 
 
 def _ask(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Text from strangers, made safe to print: names, summaries and error messages of plugins, file names, labels in results."""
+"""Text to print: what strangers wrote (names, summaries and error messages of plugins, file names, labels in results) made safe, and sizes of files."""
 
 from __future__ import annotations
 
@@ -10,3 +10,11 @@ def plain(text: object, limit: int = 0) -> str:
     """
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
     return line[: limit - 1] + "…" if limit and len(line) > limit else line
+
+
+def byte_count(number: int) -> str:
+    """A size as people say it: 412 bytes, 1.5 MB, 23.0 GB, in powers of 1000."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= 0.99995 * size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number} bytes"

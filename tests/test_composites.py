@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from merzoo.cli import main
+from merzoo.data.clips import _targets
 from merzoo.data.composite import Composite
 from merzoo.data.roots import members, remember, remembered, root_of
 from merzoo.data.sources import open_dataset, parse, parse_roots
-from merzoo.data.table import checked
+from merzoo.data.table import Task, checked
 from merzoo.data.verify import verify
 from merzoo.errors import DataError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
@@ -55,12 +61,25 @@ def test_megc2019_has_442_clips_of_68_subjects(shelf: Path) -> None:
 
 def test_other_totals_are_refused_unless_asked_for(shelf: Path, tmp_path: Path) -> None:
     roots = {"": shelf, "smic": smic(tmp_path / "short", smic_clips()[:-4])}
-    with pytest.raises(DataError, match=r"442 clips of 68 subjects, found are 438 of 68 .*smic 160.*megc2019:partial"):
+    text = r"in all 438 clips of 68 subjects \(published 442 of 68\), smic 160 clips of 16 subjects \(published 164 of 16\), smic [a-z]+ .*megc2019:partial$"
+    with pytest.raises(DataError, match=text) as caught:
         open_dataset("megc2019", roots=roots)
+    assert "casme2" not in str(caught.value) and "\n" not in str(caught.value)
     partial = open_dataset("megc2019:partial", roots=roots)
     assert partial.part == "partial" and len(partial.table()) == 438
     report = verify(partial)
     assert not report["agrees"] and any(line.startswith("megc2019:3: 438 clips") for line in report["differs"])
+
+
+def test_relabelled_clips_are_refused_though_the_totals_agree(shelf: Path, tmp_path: Path) -> None:
+    clips = smic_clips()
+    negative = [at for at, clip in enumerate(clips) if clip.code == "ne"][:10]
+    for at in negative:
+        clips[at] = replace(clips[at], code="po", number=clips[at].number + 50)
+    with pytest.raises(DataError) as caught:
+        open_dataset("megc2019", roots={"": shelf, "smic": smic(tmp_path / "relabelled", clips)})
+    told = "megc2019 is not as published: smic negative 60 clips (published 70), smic positive 61 clips (published 51); see"
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
 
 
 def test_casme2_samm_mmew_has_512_clips(shelf: Path) -> None:
@@ -106,16 +125,50 @@ def test_members_must_have_one_class_list(shelf: Path) -> None:
 def test_roots_are_given_or_remembered(shelf: Path) -> None:
     with pytest.raises(DataError, match=r"where casme2 lies is not known; give --root DIR, or .*merzoo data prepare casme2 --root DIR"):
         open_dataset("casme2")
-    remember("casme2", shelf / "casme2")
+    remember({"casme2": shelf / "casme2"})
     assert open_dataset("casme2:3").table().shape[0] == 148
     assert root_of("casme2", {"": Path("elsewhere")}) == Path("elsewhere")
-    assert members({"": shelf})["smic"] == shelf / "smic"
+    assert members({"": shelf, "samm": Path("x")}, ("smic", "samm")) == {"smic": shelf / "smic", "samm": Path("x")}
+    with pytest.raises(UsageError, match=r"--root casme=…: no data set of that name is read for casme2; give --root DIR, or NAME=DIR with one of casme2"):
+        open_dataset("casme2", roots={"casme": shelf / "casme2"})
+    with pytest.raises(UsageError, match=r"--root mmew=…: .* read for cross-emotions:casme2,samm; .* one of casme2, samm"):
+        open_dataset("cross-emotions:casme2,samm", roots={"": shelf, "mmew": shelf / "mmew"})
+    with pytest.raises(UsageError, match="read for casme2 and samm"):
+        open_dataset("casme2", roots={"": shelf / "casme2", "smic": shelf}, macro="samm")
+    with pytest.raises(UsageError, match=r"clips.csv is where the table lies; leave out --root"):
+        open_dataset("clips.csv", roots={"": shelf})
     with pytest.raises(UsageError, match="leave out --root"):
         open_dataset("synthetic:tiny", roots={"": shelf})
+    with pytest.raises(UsageError, match="leave out --root"):
+        open_dataset("synthetic:tiny", roots={"synthetic": shelf})
     with pytest.raises(UsageError, match="--remap is for"):
         open_dataset("casme2", roots={"": shelf / "casme2"}, remap=Path("labels.csv"))
     with pytest.raises(UnknownNameError, match="part of casme2"):
         open_dataset("casme2:6", roots={"": shelf / "casme2"})
+
+
+def test_members_lie_below_one_root_whatever_their_case_and_nowhere_else(shelf: Path, tmp_path: Path) -> None:
+    remember({"smic": shelf / "smic"})  # it must not stand in for one that is not below the root given
+    other = tmp_path / "other"
+    for name in ("CASME2", "Samm"):
+        (other / name).mkdir(parents=True)
+    assert members({"": other}, ("casme2", "samm")) == {"casme2": other / "CASME2", "samm": other / "Samm"}
+    with pytest.raises(DataError, match=rf"^smic is not found below {other}: there is no folder {other / 'smic'}, however written; .*--root smic=DIR$"):
+        open_dataset("cross-emotions:casme2,smic", roots={"": other})
+    (other / "casMe2").mkdir()
+    with pytest.raises(DataError, match=r"both CASME2 and casMe2 are there; rename its folder, or give --root casme2=DIR"):
+        members({"": other}, ("casme2",))
+    (other / "casme2").mkdir()
+    assert members({"": other}, ("casme2",)) == {"casme2": other / "casme2"}
+    with pytest.raises(DataError, match="nowhere is no folder; give one that holds the data sets by name"):
+        open_dataset("megc2019", roots={"": tmp_path / "nowhere"})
+
+
+def test_no_memory_is_lost_where_two_processes_write(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from merzoo.data.roots import remember\nfor n in range(30): remember({f'{sys.argv[1]}{n}': Path('.')})"
+    running = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("a", "b", "c")]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert remembered().keys() == {f"{name}{n}" for name in "abc" for n in range(30)}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"casme2": 3}', "\udcff"])
@@ -124,7 +177,7 @@ def test_a_broken_memory_is_no_memory(content: str, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "roots.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     assert remembered() == {}
-    remember("samm", tmp_path)
+    remember({"samm": tmp_path})
     assert json.loads((folder / "roots.json").read_text()) == {"samm": str(tmp_path.resolve())}
 
 
@@ -136,6 +189,46 @@ def test_names_and_roots_as_typed(tmp_path: Path) -> None:
     odd = tmp_path / "a=b"
     odd.mkdir()
     assert parse_roots([str(odd)]) == {"": odd}
+    for given in ([""], [" "], ["samm="], ["=a"], ["a", "b"], ["samm=a", "samm=b"]):
+        with pytest.raises(UsageError, match="--root .*; give "):
+            parse_roots(given)
+
+
+MULTI = ("smile", "frown")
+
+
+class Few:
+    """A data set of three macro clips and a micro clip, with the labels given."""
+
+    sources, provides, manifest_hash = (), ("macro-clips",), "ab" * 32
+
+    def __init__(self, name: str, task: Task, labels: tuple[str, ...], emotions: tuple[str | None, ...]) -> None:
+        self.name, self.part, self.task, self.labels, self.emotions = name, "", task, labels, emotions
+
+    def table(self) -> pd.DataFrame:
+        rows = []
+        for number, emotion in enumerate(self.emotions):
+            who = f"{self.name}:{number}"
+            moments = {"start": 0, "peak": 1, "stop": 2, "fps": 30.0, "frames": 3}
+            row = {"sample_id": f"{who}/a", "dataset": self.name, "subject": who, "clip_id": "a", "kind": "macro" if number else "micro", **moments}
+            rows.append({**row, "emotion": emotion, "aus": None, "corrections": ""})
+        return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [  # a label it has; none of a list that covers ours, or a missing one; a label that is not ours
+        (Few("m", "multi-label", (*MULTI, "yawn"), ("smile", "frown+smile", "", "yawn")), ([1, 1], [0, 0], None)),
+        (Few("m", "multi-label", ("smile", "yawn"), ("smile", "smile", "", "smile+yawn")), ([1, 0], None, None)),  # nobody looked for a frown
+        (Few("m", "classes", ("smile", "joy"), ("smile", "smile", "joy", "")), ([1, 0], None, None)),
+    ],
+)
+def test_macro_clips_of_which_a_label_is_unknown_are_not_of_none(other: Few, expected: tuple[list[int] | None, ...]) -> None:
+    data = Composite("both", "", [Few("f", "multi-label", MULTI, ("smile", "", None, "frown"))], macro=[other])
+    table = checked(data.table(), data.labels, data.task)
+    targets = _targets(table["emotion"].to_list(), data.labels, data.task)
+    wanted = [[1, 0], [0, 0], None, [0, 1], *expected]
+    assert np.array_equal(targets, np.array([[np.nan, np.nan] if row is None else row for row in wanted], np.float32), equal_nan=True)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import pytest
 from filelock import FileLock
 
 from merzoo.data.prepare import BadClips
+from merzoo.data.skipping import read_skip
 from merzoo.data.store import ClipStore, cache_folder, open_store, plan, store_key, verify
 from merzoo.errors import DataError, MerzooError, MerzooWarning
 from merzoo.specs import Preprocessing
@@ -296,11 +297,14 @@ def test_clips_without_frames_are_counted_and_all_others_kept(toy: ModuleType, c
     with pytest.raises(BadClips) as caught:
         opened(toy.Toy(fault), jobs=jobs)
     assert "toy: 1 of 6 clips cannot be prepared (first: toy:2: " in str(caught.value) and reason in str(caught.value) and "\n" not in str(caught.value)
-    assert str(caught.value).endswith("restore their files and prepare again, the rest is kept") and list(caught.value.faults) == ["toy:2"]
+    listed = caught.value.listed
+    assert listed is not None and list(caught.value.faults) == ["toy:2"]
+    assert str(caught.value).endswith(f"restore their files and prepare again, the rest is kept, or leave them out with --skip {listed}")
+    assert read_skip(listed).lines == {"toy:2": 2}
     before = kept(cache)
     assert len(before) == 4 and all(name.endswith(".u8") for name in before)
     store = opened(toy.Toy())
-    assert whole(store, toy.Toy()) and before.items() <= files(store.folder).items()
+    assert whole(store, toy.Toy()) and before.items() <= files(store.folder).items() and not listed.exists()
 
 
 def test_every_bad_clip_is_said_in_the_order_of_the_source(toy: ModuleType, cache: Path) -> None:
@@ -333,7 +337,7 @@ def test_a_prepare_that_is_killed_goes_on_with_what_is_missing(toy: ModuleType, 
     assert left_over(cache) == [store.key[:24]] and not list(store.folder.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("damage", ["cut off", "of another plan", "half written"])
+@pytest.mark.parametrize("damage", ["cut off", "of another plan", "half written", "a byte that changed"])
 def test_what_a_stopped_attempt_left_is_used_only_where_it_is_whole(toy: ModuleType, cache: Path, small_chunks: None, damage: str) -> None:
     with pytest.raises(BadClips):
         opened(toy.Toy("missing picture"))
@@ -343,6 +347,9 @@ def test_what_a_stopped_attempt_left_is_used_only_where_it_is_whole(toy: ModuleT
         os.truncate(chunk, 10)
     elif damage == "of another plan":
         chunk.rename(partial / ("00099" + chunk.name[5:]))
+    elif damage == "a byte that changed":
+        content = chunk.read_bytes()
+        chunk.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     else:
         chunk.rename(partial / "00000.77.tmp")
     store = opened(toy.Toy())
@@ -510,5 +517,5 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_is_done(toy: ModuleType,
 def test_a_disk_without_room_is_said_before_anything_is_decoded(toy: ModuleType, cache: Path) -> None:
     source = toy.Toy("raises")
     source.lengths = lambda: {"toy:0": 2**50}
-    with pytest.raises(DataError, match=r"needs 216172782.* GB, and .* GB are free; free space, or set MERZOO_CACHE"):
+    with pytest.raises(DataError, match=r"needs 216,172.8 TB, and [0-9.,]+ [TGMk]?B are free; free space, or set MERZOO_CACHE"):
         opened(source)

@@ -13,6 +13,7 @@ from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.cli.progress import progress
 from merzoo.evaluation.scores import TITLES
 
+SKIP = "Leave out the clips that this text file names, a sample id a line."
 ROOT = "Where the data lie, if `merzoo data prepare` was not told; NAME=DIR for each where there are several."
 
 
@@ -22,6 +23,7 @@ def command(
     data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME`), or a table of your own clips (clips.csv).")] = "synthetic",
     root: Annotated[list[str] | None, typer.Option(metavar="DIR", help=ROOT)] = None,
     remap: Annotated[Path | None, typer.Option(help="Table of labels (columns from,to), for data of your own.")] = None,
+    skip: Annotated[Path | None, typer.Option(metavar="FILE", help=SKIP)] = None,
     macro: Annotated[str | None, typer.Option(help="Another data set whose macro clips are pre-trained on too, such as dfew.")] = None,
     protocol: Annotated[str, typer.Option(help="How test folds are made (`merzoo list --kind protocol`), or the path of a manifest, *.json.")] = "loso",
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
@@ -43,7 +45,7 @@ def command(
     from merzoo.data.sources import open_dataset, parse_roots
     from merzoo.evaluation.evaluate import evaluate
 
-    dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro)
+    dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro, skip=skip)
     with progress() as report:
         result = evaluate(
             model,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from merzoo.cli.evaluate import ROOT
+from merzoo.cli.evaluate import ROOT, SKIP
 from merzoo.cli.output import print_lines
 from merzoo.cli.progress import progress
 
@@ -19,6 +19,7 @@ def command(
     data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME`), or a table of your own clips (clips.csv).")] = "synthetic",
     root: Annotated[list[str] | None, typer.Option(metavar="DIR", help=ROOT)] = None,
     remap: Annotated[Path | None, typer.Option(help="Table of labels (columns from,to), for data of your own.")] = None,
+    skip: Annotated[Path | None, typer.Option(metavar="FILE", help=SKIP)] = None,
     macro: Annotated[str | None, typer.Option(help="Another data set whose macro clips are pre-trained on too, such as dfew.")] = None,
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     weights: Annotated[str | None, typer.Option("--from", help="Start from these weights (tag or path) and not from scratch.")] = None,
@@ -31,7 +32,7 @@ def command(
     from merzoo.data.sources import open_dataset, parse_roots
     from merzoo.training.train import WEIGHTS, train
 
-    dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro)
+    dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro, skip=skip)
     with progress() as report:
         train(
             model,

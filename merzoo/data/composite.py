@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from merzoo.data.table import ClipSource, Dataset
+from merzoo.data.table import ClipSource, Dataset, labels_of
 from merzoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class Composite:
-    """Data sets side by side, and the macro clips alone of others (`macro`), which keep a label where it is one of the classes.
+    """Data sets side by side, and the macro clips alone of others (`macro`), which keep a label where it is one of the classes: elsewhere
+    it is unknown which they would have.
 
     Raises `DataError` where the class lists or tasks differ.
     """
@@ -60,9 +61,26 @@ class Composite:
             rows = dataset.table().query("kind == 'macro'")
             if rows.empty:
                 raise DataError(f"{told(dataset)} has no macro clips to add; choose a data set that has, such as dfew")
-            tables.append(rows.assign(emotion=rows["emotion"].where(rows["emotion"].isin(self.labels), "")))
+            tables.append(rows.assign(emotion=pd.Series([self._kept(cell, dataset) for cell in rows["emotion"]], rows.index, dtype=object)))
         joined = pd.concat(tables, ignore_index=True)
         return joined.fillna({"fold": ""}) if "fold" in joined else joined
+
+    def _kept(self, cell: object, other: Dataset) -> str | None:
+        """The label of another data set's macro clip, in these classes; where it has none, "" or, since that would be "none of them", a missing value."""
+        if self.task == "classes":
+            return cell if isinstance(cell, str) and cell in self.labels else ""
+        mine = labels_of(cell) if isinstance(cell, str) else ()
+        none_active = cell == "" and other.task == "multi-label" and set(self.labels) <= set(other.labels)
+        return "+".join(mine) if none_active or (mine and set(mine) <= set(self.labels)) else None
+
+
+def leaves(dataset: Dataset) -> Iterator[Dataset]:
+    """The data sets that one is made of, itself where it is no composite."""
+    if isinstance(dataset, Composite):
+        for one in (*dataset.datasets, *dataset.macro):
+            yield from leaves(one)
+    else:
+        yield dataset
 
 
 def told(dataset: Dataset) -> str:

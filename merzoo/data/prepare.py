@@ -15,23 +15,28 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from merzoo.data.chunks import Written, running, synced
-from merzoo.data.store import INDEX, Chunk, Progress, facts_of, there
+from merzoo.data.store import INDEX, Chunk, Progress, facts_of, sha256_of, there
 from merzoo.data.table import ClipSource
-from merzoo.errors import DataError, MerzooWarning
+from merzoo.errors import DataError, MerzooError, MerzooWarning
+from merzoo.files import write_atomically
 from merzoo.specs import Preprocessing
-from merzoo.text import plain
+from merzoo.text import byte_count, plain
 
 KEEP_DAYS = 7  # how long what a stopped attempt left is kept for resuming
 
 
 class BadClips(DataError):
-    """Clips whose frames cannot be had; holds the reason of each, {sample id: reason}, in the source's order. All others are kept for the next attempt."""
+    """Clips whose frames cannot be had; holds the reason of each, {sample id: reason}, in the source's order. All others are kept for the next attempt.
 
-    def __init__(self, name: str, total: int, faults: dict[str, str]) -> None:
-        self.faults = faults
+    listed: a text file that names them, to be given as `--skip`, where one could be written.
+    """
+
+    def __init__(self, name: str, total: int, faults: dict[str, str], listed: Path | None) -> None:
+        self.faults, self.listed = faults, listed
         sample, reason = next(iter(faults.items()))
         first = f"{sample}: {plain(reason, 400)}"
-        super().__init__(f"{name}: {len(faults)} of {total} clips cannot be prepared (first: {first}); restore their files and prepare again, the rest is kept")
+        remedy = f"restore their files and prepare again, the rest is kept, or leave them out with --skip {listed or 'FILE'}"
+        super().__init__(f"{name}: {len(faults)} of {total} clips cannot be prepared (first: {first}); {remedy}")
 
 
 def prepare(
@@ -80,12 +85,24 @@ def _complete(source: ClipSource, preprocessing: Preprocessing, folder: Path, ke
     with running(source, preprocessing, partial, min(jobs, len(todo))) as run:
         for result in run(todo):
             told(result)
+    listed = folder.parent.parent / "bad-clips" / f"{folder.name}.txt"
     if faults:
-        raise BadClips(source.name, total, {sample: reason for number in sorted(faults) for sample, reason in faults[number].items()})
+        bad = {sample: reason for number in sorted(faults) for sample, reason in faults[number].items()}
+        raise BadClips(source.name, total, bad, listed if _list(listed, bad) else None)
+    listed.unlink(missing_ok=True)  # an earlier attempt's
     synced(partial / INDEX, [json.dumps(facts_of(key, source, preprocessing, chunks, hashes)).encode()])
     _settle(partial)
     partial.replace(folder)
     _settle(folder.parent)
+
+
+def _list(file: Path, bad: dict[str, str]) -> bool:
+    """Name the clips in a file that `--skip` takes; whether that could be written."""
+    with contextlib.suppress(OSError, MerzooError):
+        file.parent.mkdir(exist_ok=True)
+        write_atomically(file, "".join(f"# {plain(reason, 400)}\n{sample}\n" for sample, reason in bad.items()))
+        return True
+    return False
 
 
 def _partial(folder: Path) -> Path:
@@ -93,12 +110,12 @@ def _partial(folder: Path) -> Path:
 
 
 def _finished(partial: Path, chunks: list[Chunk], frame: int) -> dict[int, str]:
-    """{number: sha256} of the chunks that are there whole; what a killed process left half written is removed."""
+    """{number: sha256} of the chunks that are there whole; what a killed process left half written, or a disk has changed since, is removed."""
     found = {}
     for entry in os.scandir(partial):
         match = re.fullmatch(r"(\d{5,})-([0-9a-f]{64})\.u8", entry.name)
         number = int(match[1]) if match else len(chunks)
-        if match and number < len(chunks) and number not in found and entry.stat().st_size == chunks[number].frames * frame:
+        if match and number < len(chunks) and number not in found and entry.stat().st_size == chunks[number].frames * frame and sha256_of(entry) == match[2]:
             found[number] = match[2]
         else:
             Path(entry.path).unlink()
@@ -109,7 +126,7 @@ def _room(folder: Path, wanted: int) -> None:
     """Say at the start what would otherwise be said after an hour."""
     free = shutil.disk_usage(folder.parent).free
     if wanted > free:
-        needs = f"{wanted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        needs = f"{byte_count(wanted)}, and {byte_count(free)} are free"
         raise DataError(f"clip store {folder} needs {needs}; free space, or set MERZOO_CACHE to a folder with room")
 
 

@@ -158,15 +158,19 @@ def verify(store: ClipStore, progress: Progress | None = None) -> None:
     """Read every chunk and compare its hash with that from when it was written. Raises `DataError` for one that differs. progress is told of chunks."""
     for done, chunk in enumerate(store.chunks, start=1):
         path = store.path(chunk.number)
-        try:
-            with path.open("rb") as file:
-                sha = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise _damaged(store.folder, path.name) from error
-        if sha != store.hashes[chunk.number]:
+        if sha256_of(path) != store.hashes[chunk.number]:
             raise _damaged(store.folder, path.name)
         if progress:
             progress(done, len(store.chunks))
+
+
+def sha256_of(file: os.PathLike[str]) -> str:
+    """The hash of a chunk as it lies on the disk, "" where it cannot be read."""
+    try:
+        with Path(file).open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def facts_of(key: str, source: ClipSource, preprocessing: Preprocessing, chunks: list[Chunk], hashes: Mapping[int, str]) -> dict[str, Any]:

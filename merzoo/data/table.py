@@ -23,7 +23,7 @@ COLUMNS = (
     "stop",
     "fps",
     "frames",  # how many
-    "emotion",  # "" where there is no label; in a multi-label data set all that apply, joined by "+"
+    "emotion",  # "" where there is no label; in a multi-label data set all that apply, joined by "+", and a missing value where nobody looked
     "aus",  # "4+12"; "" where none is active, a missing value where nobody coded them
     "corrections",  # what was mended in the annotation, and on whose word
 )
