@@ -62,5 +62,13 @@ def test_blocks_do_not_matter(tiny: ClipData, monkeypatch: pytest.MonkeyPatch) -
     assert [(p.a, p.b) for p in near_duplicates(signature, np.arange(len(signature)))] == [(p.a, p.b) for p in whole]
 
 
+def test_clips_in_which_nothing_moves_are_copies_only_if_their_pictures_are_one(tiny: ClipData) -> None:
+    still = signatures(tiny, range(2))
+    still[:, 2] = 0
+    still[:, 1] = still[:, 0]
+    assert not list(near_duplicates(still, np.arange(2)))
+    assert [(p.a, p.b) for p in near_duplicates(np.concatenate([still, still]), np.arange(4))] == [(0, 2), (1, 3)]
+
+
 def test_a_flat_clip_resembles_nothing() -> None:
     assert not list(near_duplicates(np.zeros((2, 3, 16), np.float32), np.arange(2)))
