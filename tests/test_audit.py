@@ -14,11 +14,14 @@ import pytest
 from merzoo.cli import main
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.data.table import Task
-from merzoo.errors import RunError
+from merzoo.errors import RunError, UsageError
 from merzoo.evaluation.audit import audit
+from merzoo.evaluation.audit_data import open_data, trains
+from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder
+from merzoo.evaluation.splits import loso
 from merzoo.specs import Preprocessing
-from merzoo.testing.runs import clip_table, write_run
+from merzoo.testing.runs import LABELS, clip_table, write_run
 
 
 def check(made: dict[str, Any], name: str) -> dict[str, Any]:
@@ -52,6 +55,38 @@ def test_a_test_subject_in_a_stage_is_found(tmp_path: Path, capsys: pytest.Captu
     assert "failed       test subjects in training: 1 stages met a test subject" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("folds", [1, 5])
+def test_a_run_that_lacks_folds_does_not_pass(tmp_path: Path, folds: int) -> None:
+    made = audit(write_run(tmp_path / "run", clip_table(), folds=folds))
+    found = check(made, "folds")
+    assert found["status"] == "failed" and f"{folds} of 6" in found["found"][0] and not made["passed"]
+
+
+def test_a_fold_that_nobody_asked_for_is_found(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", clip_table())
+    for place in ("folds/0/best\x1b.json", "folds/7/s1.json"):
+        (run.path / place).parent.mkdir(exist_ok=True)
+        (run.path / place).write_text("{}")
+    found = check(audit(run), "folds")
+    assert found["status"] == "failed" and len(found["found"]) == 2 and "best\\x1b.json" in found["found"][0]
+
+
+def test_a_chosen_epoch_is_found(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", clip_table(), epochs=4)
+    assert check(audit(run), "choice of the epoch")["status"] == "passed"
+    edit(run, lambda record: record["oracle"]["epochs"].append([(p + 1) % 3 for p in record["oracle"]["epochs"][-1]]))
+    made = audit(run)
+    found = check(made, "choice of the epoch")
+    assert found["status"] == "failed" and "last epoch" in found["found"][0] and not made["passed"]
+
+
+def test_epochs_that_some_folds_kept_are_not_called_good(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", clip_table(), epochs=4)
+    edit(run, lambda record: record.pop("oracle"))
+    found = check(audit(run), "choice of the epoch")
+    assert (found["status"], found["text"]) == ("not checked", "1 of 6 folds kept no epochs")
+
+
 def test_a_broken_fold_is_found(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", clip_table())
     edit(run, lambda record: record["predictions"].pop())
@@ -77,6 +112,115 @@ def test_statistics_of_test_data_are_found(tmp_path: Path, broken: str, text: st
     edit(run, lambda record: record["checks"].update({broken: False}))
     found = check(audit(run), "statistics of test data")
     assert found["status"] == "failed" and text in found["found"][0]
+
+
+@pytest.mark.parametrize("checks", [{"state_unchanged": True}, {"state_unchanged": 1.0, "batch_independent": True}, {"fine": True}])
+def test_a_check_that_was_not_tried_does_not_pass(tmp_path: Path, checks: dict[str, Any]) -> None:
+    run = write_run(tmp_path / "run", clip_table())
+    edit(run, lambda record: record.update(checks=checks))
+    assert check(audit(run), "statistics of test data")["status"] == "failed"
+
+
+def test_a_training_list_is_of_the_labelled_clips() -> None:
+    fold = Fold("a", ("t:1/x",), ("t:1",), train_ids=("t:2/x",))
+    asked = [("t:2/x", "t:2", "micro"), ("t:2/y", "t:2", "micro"), ("t:2/m", "t:2", "macro"), ("t:1/m", "t:1", "macro")]
+    assert [trains(fold, "micro", *clip) for clip in asked] == [True, False, True, False]
+    free = Fold("a", ("t:1/x",), ("t:1",))
+    assert [trains(free, "micro", *clip) for clip in asked] == [True, True, True, False]
+    of_macro = Fold("a", ("t:1/m",), ("t:1",), train_ids=("t:2/m",))
+    assert [trains(of_macro, "macro", *clip) for clip in asked] == [False, False, True, False]
+
+
+# With the data at hand
+
+
+class Toy:
+    """The data set that the random runs are of; it has no pictures."""
+
+    name, part, labels, provides, sources = "toy", "benchmark", LABELS, ("emotion-labels",), ()
+    task: Task = "classes"
+    manifest_hash = "ab" * 32
+
+    def __init__(self, subjects: int = 6) -> None:
+        self.subjects = subjects
+
+    def table(self) -> pd.DataFrame:
+        return clip_table(self.subjects)
+
+
+def test_an_honest_run_agrees_with_its_data(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", clip_table())
+    made = audit(run, Toy())
+    assert check(made, "labels of the run")["status"] == check(made, "folds of the protocol")["status"] == "passed" and made["passed"]
+    assert check(audit(run), "labels of the run")["status"] == "not checked"
+
+
+def test_labels_that_were_rewritten_are_found(tmp_path: Path) -> None:
+    """The predictions are made right by making the truth wrong."""
+    run = write_run(tmp_path / "run", clip_table())
+
+    def rewrite(record: dict[str, Any]) -> None:
+        first = record["predictions"][0]
+        first["label"] = next(label for label in LABELS if label != first["label"])
+
+    edit(run, rewrite)
+    made = audit(run, Toy())
+    found = check(made, "labels of the run")
+    assert found["status"] == "failed" and len(found["found"]) == 1 and found["found"][0].startswith("s1_0: ") and not made["passed"]
+
+
+def test_clips_people_and_classes_that_are_not_the_data_sets_are_found(tmp_path: Path) -> None:
+    table = clip_table()
+    cases = {
+        "s1_easy: the data set has no micro clip": {"table": table.assign(sample_id=table["sample_id"].replace("s1_0", "s1_easy"))},
+        "of toy/else in the run, of toy/s1 in the data set": {"table": table.assign(subject=table["subject"].replace("toy/s1", "toy/else"))},
+        "classes positive, negative, surprise": {"table": table, "labels": ["positive", "negative", "surprise"]},
+    }
+    for at, (text, changed) in enumerate(cases.items()):
+        made = check(audit(write_run(tmp_path / str(at), **changed), Toy()), "labels of the run")
+        assert made["status"] == "failed" and text in made["found"][0], made
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "status"),
+    [("loso", 2, "failed"), ("mine", 6, "failed"), ("file:loso", 2, "not checked"), ("few-shot-9x500", 6, "failed"), ("subject-9fold", 6, "failed")],
+)
+def test_a_protocol_that_is_not_what_its_name_says_is_found(tmp_path: Path, name: str, kept: int, status: str) -> None:
+    run = write_run(tmp_path / "run", clip_table(), protocol=Protocol(name, loso(clip_table()).folds[:kept]).to_json())
+    assert check(audit(run, Toy()), "folds of the protocol")["status"] == status
+
+
+def test_data_that_are_not_the_runs_are_not_believed_either(tmp_path: Path) -> None:
+    other = Toy()
+    other.manifest_hash = "cd" * 32
+    made = audit(write_run(tmp_path / "run", clip_table()), other)
+    for name in ("labels of the run", "folds of the protocol", "near-duplicate clips across folds"):
+        assert check(made, name)["status"] == "not checked" and "--root clips.csv and --remap FILE" in check(made, name)["text"]
+
+
+@pytest.mark.parametrize("options", [[], "x", {"preprocessing": 3}, {"preprocessing": {"size": "big"}}, {"preprocessing": {"size": 10**9}}])
+def test_odd_options_are_no_crash(tmp_path: Path, options: Any) -> None:
+    found = check(audit(write_run(tmp_path / "run", clip_table(), options=options), Toy()), "near-duplicate clips across folds")
+    assert found["status"] == "not checked" and "options.preprocessing" in found["text"]
+
+
+def test_data_of_a_strangers_run_are_opened_by_name_only(tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("path,subject,emotion")
+    run = write_run(tmp_path / "run", clip_table())
+
+    def named(name: str, **changed: Any) -> RunFolder:
+        return RunFolder(run.path, {**run.facts, "data": {**run.facts["data"], "part": None, "name": name, **changed}})
+
+    for strange, words in (
+        (named(str(tmp_path / "secret.csv")), "is a path"),
+        (named("synthetic", macro=str(tmp_path / "secret.csv")), "is a path"),
+        (named("none-such"), "cannot be opened"),
+    ):
+        dataset, why = open_data(strange, {})
+        assert dataset is None and words in why
+    assert open_data(named("synthetic", part="tiny"), {})[0] is not None
+    with pytest.raises(UsageError, match="label sets"):
+        open_data(named("synthetic", part="tiny"), {}, remap=tmp_path / "secret.csv")
 
 
 class Doubled:

@@ -84,7 +84,8 @@ def test_predictions_of_a_task_are_stored_per_sample_and_checked(tiny: ClipData)
     tested = clips.where(np.isin(clips.sample_ids, fold.test_ids))
     rows = predict_clips(recognizer, tested, Machine("cpu", "fp32", 1))
     assert all(len(row["auxiliary"]["units"]["aus"]) == len(UNITS) and all(0 < p < 1 for p in row["auxiliary"]["units"]["aus"]) for row in rows)
-    record = {"schema": 1, "seed": 0, "fold_id": fold.fold_id, "test_subjects": list(fold.test_subjects), "stages": [], "state_sha256": "0" * 64}
+    record = {"schema": 1, "seed": 0, "fold_id": fold.fold_id, "test_subjects": list(fold.test_subjects), "state_sha256": "0" * 64}
+    record["stages"] = [{"name": "supervised", "scope": "fold", "subjects": ["synthetic:else"], "steps": 1, "seconds": 0.0, "loss": None}]
     asked = (0, fold, tiny.labels, "classes", fold.test_subjects, Path("fold.json"))
     check_fold({**record, "predictions": rows}, *asked)
     for wrong in ([], {"units": [1.0]}, {"units": {"aus": 0.5}}, {"units": {"aus": [None]}}, {"units": {"aus": [float("inf")]}}):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merzoo.data.people import same_people, shared_subjects
-from merzoo.errors import DataError, RunError, UnknownNameError, UsageError
-from merzoo.evaluation.catalogue import protocol_by_name
+from merzoo.errors import DataError, UnknownNameError, UsageError
+from merzoo.evaluation.catalogue import is_built_in, protocol_by_name
 from merzoo.evaluation.protocols import Fold, Protocol, fold_id, is_fold_id, natural
 from merzoo.evaluation.splits import given_folds, lodo, loso, subject_folds, with_same_people
-from merzoo.testing.runs import clip_table
+from merzoo.testing.runs import clip_table, write_run
 
 PINNED = "2e94183bf3e40648b88fe3e9acf98af517091f5ede96ce633183694694d2d85c"
 
@@ -222,9 +222,46 @@ def test_a_manifest_is_a_protocol(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="changed"):
         protocol_by_name(str(path))(table)
     path.write_text("[1]")
-    for broken in (path, tmp_path / "absent.json"):
-        with pytest.raises(RunError):
-            protocol_by_name(str(broken))(table)
+    (tmp_path / "other.json").write_text('{"name": "loso"}')
+    for broken, word in ((path, "no JSON object"), (tmp_path / "absent.json", "not there"), (tmp_path / "other.json", "no folds")):
+        with pytest.raises(DataError, match=f"{word}.*Protocol.to_json wrote, or of a run.json"):
+            protocol_by_name(str(broken))
+
+
+def test_a_file_that_calls_itself_as_a_built_in_must_be_it(tmp_path: Path) -> None:
+    """Else anybody could test four easy clips and call that LOSO."""
+    table, path = clip_table(), tmp_path / "mine.json"
+    whole = loso(table)
+    path.write_text(json.dumps(whole.to_json()))
+    assert protocol_by_name(str(path))(table) == whole
+    for name, folds, shown in (("loso", whole.folds[:2], "file:loso"), ("mine", whole.folds, "file:mine"), ("lodo", whole.folds, "file:lodo")):
+        path.write_text(json.dumps(Protocol(name, folds).to_json()))
+        found = protocol_by_name(str(path))(table)
+        assert (found.name, found.folds) == (shown, folds)
+        path.write_text(json.dumps(found.to_json()))
+        assert protocol_by_name(str(path))(table).name == shown
+    assert is_built_in(Protocol("loso", whole.folds[:2]), table, "classes") is False and is_built_in(Protocol("a.json", whole.folds), table, "classes") is None
+
+
+def test_the_protocol_of_a_run_is_taken_from_its_run_json(tmp_path: Path) -> None:
+    table = clip_table()
+    path = write_run(tmp_path / "run", table, folds=0).path / "run.json"
+    assert protocol_by_name(str(path))(table) == loso(table)
+
+
+def test_people_declared_the_same_do_not_make_a_run_of_loso_another_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = sets(casme2=2, samm=1)
+    pairs = [("casme2:1", "samm:2")]
+    monkeypatch.setattr("merzoo.evaluation.catalogue.shared_subjects", lambda: pairs)
+    kept_away = with_same_people(loso(table), table, same_people(pairs))
+    assert kept_away.hash != loso(table).hash and is_built_in(kept_away, table, "classes") and is_built_in(loso(table), table, "classes")
+
+
+def test_a_few_shot_protocol_has_a_hundred_draws_at_most() -> None:
+    assert len(protocol_by_name("few-shot-1x100")(clip_table()).folds) == 100
+    for name in ("few-shot-1x101", "few-shot-1x20000"):
+        with pytest.raises(UsageError, match="at most 100"):
+            protocol_by_name(name)
 
 
 # People in several data sets

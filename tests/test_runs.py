@@ -241,6 +241,31 @@ def test_checks_and_harder_clips_are_kept(tmp_path: Path) -> None:
     assert more.items() <= run.read_fold(0, fold).items()
 
 
+def test_a_hundred_conditions_are_kept(tmp_path: Path) -> None:
+    run = write_run(tmp_path, TABLE, folds=0, perturb=[f"pixel-noise={n}" for n in range(100)])
+    for fold in run.protocol.folds:
+        made = record(TABLE, fold, 0)
+        run.write_fold(0, fold.fold_id, {**made, "perturbed": {name: [p["probabilities"] for p in made["predictions"]] for name in run.facts["perturb"]}})
+    assert len(result(run, resamples=5)["perturbed"]) == 100
+
+
+def test_two_classes_as_good_as_equal_may_change_places_between_the_last_epoch_and_the_test(tmp_path: Path) -> None:
+    """On a GPU the same network asked twice may differ in the last bits; a fold is not thrown away for that."""
+    run = write_run(tmp_path, TABLE, epochs=3)
+    fold = run.protocol.folds[0].fold_id
+    made = run.read_fold(0, fold)
+    made["predictions"][0]["probabilities"], made["oracle"]["epochs"][-1][0] = [0.400001, 0.4, 0.199999], 1
+    run.write_fold(0, fold, made)
+    made["predictions"][0]["probabilities"] = [0.41, 0.4, 0.19]
+    with pytest.raises(RunError, match="last epoch"):
+        run.write_fold(0, fold, made)
+
+
+def test_flipped_labels_are_told_in_the_result(tmp_path: Path) -> None:
+    assert result(write_run(tmp_path / "a", TABLE, flip_labels=0.2), resamples=5)["flip_labels"] == 0.2
+    assert result(write_run(tmp_path / "b", TABLE), resamples=5)["flip_labels"] == 0.0
+
+
 def test_a_stage_that_serves_all_folds_is_counted_once(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", facts(TABLE))
     for fold in run.protocol.folds:
@@ -393,6 +418,11 @@ ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "oracle of no class": (lambda r: r.update(oracle={"stage": "supervised", "epochs": [[0, 1, 3, 0]]}), "positions below 3"),
     "oracle of truth values": (lambda r: r.update(oracle={"stage": "supervised", "epochs": [[0, 1, True, 0]]}), "positions below 3"),
     "oracle of no stage": (lambda r: r.update(oracle={"epochs": [[0, 1, 2, 0]]}), "oracle.stage"),
+    "epoch chosen": (lambda r: r["oracle"]["epochs"].append([(last + 1) % 3 for last in r["oracle"]["epochs"][-1]]), "not those of the last epoch"),
+    "no stage": (lambda r: r.update(stages=[]), "at least one stage"),
+    "stage without subjects": (lambda r: r["stages"][0].update(subjects=[]), "at least one subject"),
+    "too many conditions": (lambda r: r.update(perturbed={str(n): [[1, 0, 0]] * 4 for n in range(101)}), "at most 100 entries"),
+    "too many checks": (lambda r: r.update(checks={str(n): True for n in range(51)}), "at most 50 entries"),
     "checks no object": (lambda r: r.update(checks=[True]), "checks"),
     "check of a text": (lambda r: r.update(checks={"state_unchanged": "yes"}), "checks.state_unchanged"),
     "perturbed of another length": (lambda r: r.update(perturbed={"noise": [[1, 0, 0]]}), "4 lists of probabilities"),
@@ -404,7 +434,7 @@ ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_fold_that_is_not_as_it_should_be_is_refused_by_name(tmp_path: Path, name: str) -> None:
     change, word = ATTACKS[name]
-    run = write_run(tmp_path, TABLE)
+    run = write_run(tmp_path, TABLE, epochs=3)
     path = run.fold_path(0, run.protocol.folds[0].fold_id)
     made = json.loads(path.read_text())
     change(made)
@@ -509,6 +539,9 @@ def test_a_label_that_depends_on_the_seed_is_refused(tmp_path: Path) -> None:
         ({"parameters": "many"}, "parameters"),
         ({"reference": "yes"}, "reference"),
         ({"protocol": {"name": "loso"}}, "protocol manifest"),
+        ({"protocol": facts(TABLE)["protocol"] | {"name": "x" * 301}}, "protocol.name"),
+        ({"flip_labels": 1.5}, "flip_labels"),
+        ({"flip_labels": True}, "flip_labels"),
         ({"extra": object()}, "JSON"),
         ({"extra": float("inf")}, "JSON"),
     ],

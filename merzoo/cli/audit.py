@@ -10,12 +10,13 @@ import typer
 from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.evaluation.scores import TITLES
 
+ROOT = "Where the run's data lie, if `merzoo data prepare` was not told; for clips of your own, their table (clips.csv)."
 COLUMNS = {"headline": "last epoch", "best_epoch_for_all": "oracle: one best epoch for all", "best_epoch_per_fold": "oracle: best epoch of each fold"}
 
 
 def command(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    root: Annotated[list[str] | None, typer.Option(metavar="DIR", help="Where the run's data lie, if `merzoo data prepare` was not told; for data of your own, the table (clips.csv).")] = None,
+    root: Annotated[list[str] | None, typer.Option(metavar="DIR", help=ROOT)] = None,
     remap: Annotated[Path | None, typer.Option(help="The table of labels that the run had, for data of your own.")] = None,
     skip: Annotated[Path | None, typer.Option(metavar="FILE", help="The file of clips to leave out that the run had.")] = None,
     data: Annotated[bool, typer.Option("--data/--no-data", help="Compare labels and folds with the data set, and its clips with one another.")] = True,

@@ -104,7 +104,8 @@ def _statistics(records: list[dict[str, Any]]) -> Check:
                 found.append(f"fold {record['fold_id']}, seed {record['seed']}: {text if key in record['checks'] else f'{key} was not tried'}")
     if not found and (len(known) < len(records) or not records):
         return Check(name, "not checked", "made without --audit: what testing does to the network was not tried")
-    return verdict(name, found, "testing changed nothing, and each clip is predicted the same alone and in company", "signs that folds learn from what they test")
+    passed = "testing changed nothing, and each clip is predicted the same alone and in company"
+    return verdict(name, found, passed, "signs that folds learn from what they test")
 
 
 def _epochs(records: list[dict[str, Any]], chosen: list[str]) -> Check:

@@ -18,7 +18,7 @@ from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
 from merzoo.errors import RunError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
-from merzoo.evaluation.folds import Plan, run_fold, run_scope
+from merzoo.evaluation.folds import Plan, check_folds, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.splits import with_same_people
@@ -105,8 +105,10 @@ def evaluate(
 
 
 def _folds(made: Protocol, clips: ClipData, start: NamedStart, only: Sequence[str]) -> Protocol:
-    """The protocol with everybody who is known to be a test subject under another name, checked against what training starts from and which folds are asked."""
+    """The protocol with everybody who is known to be a test subject under another name, checked: against the clips, what training starts from, and which
+    folds are asked."""
     folds = with_same_people(made, clips.table, same_people(shared_subjects()))
+    check_folds(clips, folds)
     refuse_overlap(folds, start)
     unknown = [name for name in only if name not in folds.by_id]
     if unknown:

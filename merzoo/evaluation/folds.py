@@ -12,9 +12,9 @@ import torch
 from merzoo.data.clips import ClipData, Clips
 from merzoo.data.perturb import Perturbation
 from merzoo.data.table import Dataset
-from merzoo.errors import LeakageError, TrainingError
+from merzoo.errors import DataError, LeakageError, TrainingError
 from merzoo.evaluation.predicting import audited, positions, predict_clips
-from merzoo.evaluation.protocols import Fold
+from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.robustness import predict_perturbed
 from merzoo.recognizer import Recognizer, assemble
 from merzoo.specs import ModelSpec
@@ -123,6 +123,8 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
     fold_seed = derive(seed, fold.fold_id)
     tested = test_clips(data, fold, plan.kind)
     recognizer, stages = prepare(plan, data, fold, fold_seed)
+    if not stages:
+        raise TrainingError(f"strategy '{plan.spec.strategy}' has no stage, so nobody could say who was trained on; give it one")
     own = [stage for stage in stages if stage.scope == "fold"]
     once, done = [stage.name for stage in stages if stage.scope == "run"], [log["name"] for log in shared]
     if once != done:  # else a stage would be left out here, or run twice
@@ -158,14 +160,32 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
     return record
 
 
-def test_clips(data: ClipData, fold: Fold, kind: str = "micro") -> Clips:
-    """The clips that a fold tests. Raises `LeakageError` where it tests somebody whom it does not list as a test subject, `DataError` for samples that the
-    data set does not have, or not with a label."""
-    tested = chosen(labelled_clips(data, kind), fold.test_ids, "tests")
+def test_clips(data: ClipData, fold: Fold, kind: str = "micro", labelled: Clips | None = None) -> Clips:
+    """The clips that a fold tests. labelled: all labelled clips of the kind, where they have been looked up.
+
+    Raises `LeakageError` where it tests somebody whom it does not list as a test subject, `DataError` for samples that the data set does not have, or not
+    with a label.
+    """
+    tested = chosen(labelled_clips(data, kind) if labelled is None else labelled, fold.test_ids, "tests")
     unlisted = tested.subjects - frozenset(fold.test_subjects)
     if unlisted:
         raise LeakageError(f"fold {fold.fold_id}, which does not list everybody it tests", unlisted)
     return tested
+
+
+def check_folds(data: ClipData, folds: Protocol) -> None:
+    """Look at every fold before one is trained: that it tests clips which are there, lists everybody it tests, trains on none of them and on somebody.
+
+    Raises `LeakageError` and `DataError`, as the fold itself would, and `DataError` for a fold that leaves nothing to train on.
+    """
+    labelled = labelled_clips(data, folds.kind)
+    for fold in folds.folds:
+        test_clips(data, fold, folds.kind, labelled)
+        training = labelled if fold.train_ids is None else chosen(labelled, fold.train_ids, "trains on")
+        if fold.train_ids is not None:
+            training.check(fold.test_subjects, f"training clips of fold {fold.fold_id}")
+        if not training.subjects - set(fold.test_subjects):
+            raise DataError(f"fold {fold.fold_id} keeps away everybody who has a labelled {folds.kind} clip, so nothing is left to train on; list fewer people")
 
 
 test_clips.__test__ = False  # type: ignore[attr-defined]  # "test" as in test data: not for pytest to collect

@@ -20,25 +20,32 @@ TOLERANCE = 1e-4  # of a probability: other batch sizes sum in another order, an
 def predict_clips(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> list[dict[str, Any]]:
     """Per-sample predictions in fp32: sample_id, subject, label and probabilities in the order of the recogniser's labels; and, where auxiliary tasks
     predict, "auxiliary": {task: {output: numbers}}. A clip with several labels has their names joined by "+"."""
-    recognizer.eval()
     targets, subjects, ids = clips.targets, clips.subject_of, clips.sample_ids
-    rows = []
-    with torch.inference_mode():
-        for at, looks in test_batches(clips, recognizer.backbone.inputs, recognizer.test_views, batch_size, torch.device(machine.device)):
+    rows: list[dict[str, Any]] = []
+    for at, looks, found in _batches(recognizer, clips, machine, batch_size):
+        with torch.inference_mode():
             extra = {task: {k: v.flatten(1).tolist() for k, v in out.items()} for task, out in recognizer.auxiliary_predictions(looks).items()}
-            for n, (i, probabilities) in enumerate(zip(at.tolist(), recognizer.probabilities(looks).double().cpu().tolist(), strict=True)):
-                label = "+".join(name for name, there in zip(clips.data.labels, targets[i], strict=True) if there)
-                rows.append({"sample_id": ids[i], "subject": str(subjects[i]), "label": label, "probabilities": probabilities})
-                if extra:
-                    rows[-1]["auxiliary"] = {task: {k: v[n] for k, v in out.items()} for task, out in extra.items()}
+        for n, (i, probabilities) in enumerate(zip(at, found, strict=True)):
+            label = "+".join(name for name, there in zip(clips.data.labels, targets[i], strict=True) if there)
+            rows.append({"sample_id": ids[i], "subject": str(subjects[i]), "label": label, "probabilities": probabilities})
+            if extra:
+                rows[-1]["auxiliary"] = {task: {k: v[n] for k, v in out.items()} for task, out in extra.items()}
     return rows
+
+
+def _batches(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> Iterator[tuple[list[int], list[Any], list[list[float]]]]:
+    """Of each batch the positions of its clips, its looks, and the probabilities of each clip."""
+    recognizer.eval()
+    for at, looks in test_batches(clips, recognizer.backbone.inputs, recognizer.test_views, batch_size, torch.device(machine.device)):
+        with torch.inference_mode():  # not around the loop: a generator would leave it switched on for whoever asks
+            found = recognizer.probabilities(looks).double().cpu().tolist()
+        yield at.tolist(), looks, found
 
 
 def positions(recognizer: Recognizer, clips: Clips, machine: Machine) -> list[int]:
     """Position of the predicted class of each clip, told in the middle of training without changing it."""
     with undisturbed(recognizer, clips, machine):
-        found = [row["probabilities"] for row in predict_clips(recognizer, clips, machine)]
-    return [max(range(len(shares)), key=shares.__getitem__) for shares in found]
+        return [max(range(len(shares)), key=shares.__getitem__) for _, _, found in _batches(recognizer, clips, machine) for shares in found]
 
 
 @contextlib.contextmanager

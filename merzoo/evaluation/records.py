@@ -16,10 +16,15 @@ KINDS = ("evaluation", "training")
 TASKS = ("classes", "multi-label")  # one label a sample, or any number of them ("" = none, else names joined by "+")
 MAX_TEXT = 300  # characters of a name
 MAX_CLASSES = 100  # a confusion matrix a subject is held in memory
-MAX_CONDITIONS = 100  # each is resampled
+MAX_CONDITIONS = 100  # under which a fold was tested again; each is resampled
 MAX_ENVIRONMENT = 50  # entries
-MAX_CHECKS = 50  # of a fold, and conditions under which it was tested again
+MAX_CHECKS = 50  # of a fold
 SUM_TOLERANCE = 1e-3  # bf16 softmax printed in full sums to 1 within this
+TIE = 1e-4  # of a probability: the same network asked twice on a GPU may call either of two classes this close the first
+
+
+class ChosenEpochError(RunError):
+    """The predictions of a fold are not those of the last epoch that it kept."""
 
 
 def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
@@ -51,6 +56,8 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
     look.true(bool(seeds) and all(is_count(s) for s in seeds) and len(set(seeds)) == len(seeds), "seeds", "different integers >= 0")
     look.true("parameters" not in facts or facts["parameters"] is None or is_count(facts["parameters"]), "parameters", "an integer")
     look.true(isinstance(facts.get("reference", False), bool), "reference", "true or false")
+    share = facts.get("flip_labels", 0.0)
+    look.true(is_number(share) and 0 <= share <= 1, "flip_labels", "a share from 0 to 1")
     conditions = look.sequence(facts.get("perturb", []), "perturb")
     for condition in conditions:
         look.text(condition, "perturb")
@@ -58,6 +65,7 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
     if facts["kind"] == "training":
         return None
     look.true(isinstance(facts.get("protocol"), Mapping), "protocol", "a fold manifest")
+    look.text(facts["protocol"].get("name"), "protocol.name")
     try:
         return Protocol.from_json(facts["protocol"])
     except DataError as error:
@@ -70,7 +78,8 @@ def check_fold(
     """Check one fold record against the fold that the protocol asked for.
 
     labels, task: of run.json. run_subjects: everybody whom some fold tests; a stage of scope "run" may have met none of them.
-    Raises `LeakageError` where a stage trained on a test subject, `RunError` for anything else that is not as it should be.
+    Raises `LeakageError` where a stage trained on a test subject, `ChosenEpochError` where the predictions are not those of the last epoch that was kept,
+    `RunError` for anything else that is not as it should be.
     """
     look = _Look(where)
     for name, expected in (("schema", SCHEMA), ("seed", seed), ("fold_id", fold.fold_id)):
@@ -79,17 +88,19 @@ def check_fold(
     look.true(all(isinstance(s, str) for s in tested) and set(tested) == set(fold.test_subjects), "test_subjects", "the protocol's for this fold")
     digest = record.get("state_sha256")
     look.true(isinstance(digest, str) and len(digest) == 64 and set(digest) <= set("0123456789abcdef"), "state_sha256", "64 hex digits")
-    for stage in look.sequence(record.get("stages"), "stages"):
+    stages = look.sequence(record.get("stages"), "stages")
+    look.true(bool(stages), "stages", "at least one stage: who was trained on would not be known")
+    for stage in stages:
         look.true(isinstance(stage, Mapping), "stages", "objects")
         _check_stage(look, stage, set(fold.test_subjects), set(run_subjects), where)
     _check_predictions(look, look.sequence(record.get("predictions"), "predictions"), fold, labels, task)
     rows = len(record["predictions"])
     if record.get("oracle") is not None:
         look.true(task == "classes", "oracle", "null in a multi-label task")
-        _check_oracle(look, record["oracle"], rows, len(labels))
+        _check_oracle(look, record["oracle"], record["predictions"], len(labels))
     checks, conditions = record.get("checks", {}), record.get("perturbed", {})
-    for name, value in (("checks", checks), ("perturbed", conditions)):
-        look.true(isinstance(value, Mapping) and len(value) <= MAX_CHECKS, name, f"an object of at most {MAX_CHECKS} entries")
+    for name, value, most in (("checks", checks, MAX_CHECKS), ("perturbed", conditions, MAX_CONDITIONS)):
+        look.true(isinstance(value, Mapping) and len(value) <= most, name, f"an object of at most {most} entries")
         for key in value:
             look.text(key, name)
     for name, value in checks.items():
@@ -150,6 +161,7 @@ def _check_stage(look: _Look, stage: Mapping[str, Any], tested: set[str], run_su
     look.text(stage.get("name"), "stages.name")
     look.true(stage.get("scope") in ("fold", "run"), "stages.scope", '"fold" or "run"')
     subjects = look.sequence(stage.get("subjects"), "stages.subjects")
+    look.true(bool(subjects), "stages.subjects", "at least one subject whom the stage was trained on")
     for subject in subjects:
         look.text(subject, "stages.subjects")
     look.true(is_count(stage.get("steps")), "stages.steps", "a count")
@@ -195,8 +207,9 @@ def _check_probabilities(look: _Look, value: object, labels: tuple[str, ...], ta
         look.true(numbers and all(x <= 1 for x in shares), field, f"{len(labels)} numbers from 0 to 1")
 
 
-def _check_oracle(look: _Look, oracle: object, rows: int, classes: int) -> None:
-    """What the test clips were taken for after each epoch: one entry a sample, in the order of the predictions."""
+def _check_oracle(look: _Look, oracle: object, predictions: list[Any], classes: int) -> None:
+    """What the test clips were taken for after each epoch: one entry a sample, in the order of the predictions, which are those of the last."""
+    rows = len(predictions)
     look.true(isinstance(oracle, Mapping), "oracle", "an object")
     assert isinstance(oracle, Mapping)
     look.text(oracle.get("stage"), "oracle.stage")
@@ -205,6 +218,10 @@ def _check_oracle(look: _Look, oracle: object, rows: int, classes: int) -> None:
     for epoch in epochs:
         fine = isinstance(epoch, list) and len(epoch) == rows and all(is_count(position) and position < classes for position in epoch)
         look.true(fine, "oracle.epochs", f"lists of {rows} positions below {classes}")
+    others = [p["sample_id"] for p, last in zip(predictions, epochs[-1], strict=True) if p["probabilities"][last] < max(p["probabilities"]) - TIE]
+    if others:
+        told = f"{look.where}: the predictions are not those of the last epoch ({len(others)} of {rows} differ, first: {others[0]})"
+        raise ChosenEpochError(f"{told}; an epoch may have been chosen on the test data: delete the file and resume the run")
 
 
 def _is_auxiliary(tasks: object) -> bool:

@@ -56,8 +56,8 @@ class RunFolder:
 
         facts: {kind: "evaluation" | "training", model, preset, parts, weights: null | {tag, sha256}, data: {name, part, manifest_hash, samples, subjects},
         protocol: `Protocol.to_json()` (evaluation only), labels, seeds, precision, environment: `environment(…)`} and what else the caller wants kept
-        (known: "parameters", an int, "reference", a bool, "perturb", the conditions of each fold's "perturbed", and "options" and "views": what the preset
-        stands for). Schema and time of creation are added here.
+        (known: "parameters", an int, "reference", a bool, "flip_labels", a share, "perturb", the conditions of each fold's "perturbed", and "options" and
+        "views": what the preset stands for). Schema and time of creation are added here.
         Raises `RunError` for a folder that cannot be written, that is neither empty nor a run, or that holds a run asked differently (says in what);
         warns where a continued run began in another environment.
         """
@@ -132,8 +132,10 @@ class RunFolder:
         record: {test_subjects, stages: [{name, scope: "fold" | "run", subjects, steps, seconds, loss}], state_sha256, predictions: [{sample_id, subject,
         label: a name of the class list, probabilities: C numbers, auxiliary (optional): {task: {output: numbers}}}]}; schema, fold_id and seed are added here.
         In a multi-label run a label is names joined by "+" ("" = none). Optional: "oracle": {"stage", "epochs": [[position of the predicted class, one a
-        prediction], one list an epoch]} (not multi-label); "checks": {name: bool or number}; "perturbed": {condition: [probabilities, one list a prediction]}.
-        Raises `LeakageError` where a stage saw a test subject, `RunError` for a record that could not be read back or a folder that cannot be written.
+        prediction], one list an epoch, the last that of the predictions]} (not multi-label); "checks": {name: bool or number}; "perturbed": {condition:
+        [probabilities, one list a prediction]}.
+        Raises `LeakageError` where a stage saw a test subject, `RunError` for a record that could not be read back (such as one without a stage, or with a
+        stage without subjects), or a folder that cannot be written.
         """
         path = self.fold_path(seed, fold_id)
         full = json.loads(dumps({"schema": SCHEMA, "fold_id": fold_id, "seed": seed, **record}))
@@ -156,12 +158,19 @@ class RunFolder:
                 if (seed, fold.fold_id) in done:
                     yield self.read_fold(seed, fold.fold_id)
 
+    def stray(self) -> list[Path]:
+        """Files of folds that this run's protocol and seeds do not have."""
+        asked = {str(seed) for seed in self.seeds}
+        return [file for file in self._files() if file.parent.name not in asked or file.stem not in self.protocol.by_id]
+
     def _found(self) -> Iterator[tuple[int, str]]:
+        if stray := self.stray():
+            raise RunError(f"{stray[0]} is a fold that this run's protocol and seeds do not have; remove it")
         asked = {str(seed): seed for seed in self.seeds}
-        for file in sorted((self.path / "folds").glob("*/*.json")):
-            if file.parent.name not in asked or file.stem not in self.protocol.by_id:
-                raise RunError(f"{file} is a fold that this run's protocol and seeds do not have; remove it")
-            yield asked[file.parent.name], file.stem
+        yield from ((asked[file.parent.name], file.stem) for file in self._files())
+
+    def _files(self) -> list[Path]:
+        return sorted((self.path / "folds").glob("*/*.json"))
 
 
 def predictions(run: RunFolder) -> Predictions:
@@ -177,7 +186,7 @@ def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
 
     What `merzoo.evaluation.results.scored` says of the predictions, and: perturbed, {condition: scores} where harder clips were asked for; oracle, where every
     fold kept its epochs (see `merzoo.evaluation.oracle`); folds; seconds: of all stages, one that serves all folds counted once a seed; training_subjects:
-    how many people some stage saw; and of run.json what names the run.
+    how many people some stage saw; flip_labels: the share of training clips that got a wrong class; and of run.json what names the run.
     Warns where a class never occurs in the truth. Raises as `predictions`, and `RunError` where a fold lacks a condition that was asked for.
     """
     records = list(run.folds())
@@ -187,6 +196,7 @@ def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
     harder = {"perturbed": perturbed(run.path, run.labels, run.task, run.protocol, records, conditions, resamples)} if conditions else {}
     return {
         **{key: _kept(run.facts.get(key), fields) for key, fields in _KEPT.items()},
+        "flip_labels": run.facts.get("flip_labels", 0.0),
         "schema": SCHEMA,
         "protocol": {"name": run.protocol.name, "hash": run.protocol.hash, "folds": len(run.protocol.folds)},
         **scored(pool, run.protocol, resamples, f"{run.path}: "),
