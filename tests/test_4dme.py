@@ -14,7 +14,7 @@ from merzoo.data.sources import open_dataset
 from merzoo.data.table import checked
 from merzoo.errors import DataError
 from merzoo.testing.more_trees import fourdme, fourdme_rows
-from merzoo.testing.trees import Annotated, workbook
+from merzoo.testing.trees import Annotated, pictures, workbook
 
 pytest.importorskip("openpyxl")
 ROWS = [
@@ -102,10 +102,28 @@ def test_subjects_without_numbers(tmp_path: Path) -> None:
     assert set(dataset.table()["subject"]) == {"4dme:f001", "4dme:m001", "4dme:m_2"}
 
 
-def test_a_folder_that_two_subjects_share_a_name_of_is_not_guessed(tmp_path: Path) -> None:
-    reading = FourDME(fourdme(tmp_path, ROWS, subject="person-{}")).reading
-    assert list(reading.recordings) == ["4dme:01/m2@10"]  # the one folder of that name
-    assert [row.why for row in reading.dropped] == ["no frames on disk"] * 3 and len(reading.unlabelled) == 3
+def test_nobody_gets_the_frames_of_another(tmp_path: Path) -> None:
+    rows = [Annotated(who, f"m{at}", 5, 7, 9, "4", "Negative", disk=None if who == 3 else ()) for who in (1, 2, 3) for at in (1, 2, 3)]
+    reading = FourDME(fourdme(tmp_path, rows)).reading
+    assert set(reading.recordings) == {f"4dme:03/m{at}@5" for at in (1, 2, 3)}
+    assert len(reading.dropped) == 6
+    assert reading.dropped[0].why == "no frames on disk below 1; 3/m1 has its name, and is not known to be the same person's"
+
+
+def test_a_path_that_leads_to_another_is_not_followed(tmp_path: Path) -> None:
+    root = fourdme(tmp_path, [*ROWS, Annotated(5, "3/m1", 5, 7, 9, "4", "Negative", disk=())])
+    assert not any(sample.startswith("4dme:05") for sample in FourDME(root).reading.recordings)
+
+
+def test_folders_that_may_be_anybodys_are_not_guessed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no clip of 4 annotations has its frames .*person-1/m1 has its name"):
+        FourDME(fourdme(tmp_path, ROWS, subject="person-{}")).reading  # noqa: B018
+
+
+def test_a_subject_in_two_folders_is_not_guessed(tmp_path: Path) -> None:
+    root = fourdme(tmp_path, ROWS, subject="s{}")
+    pictures(root / "gray_micro/Sub001/m1", ["Frame_000001826.jpg"])
+    assert [row.why for row in FourDME(root).reading.dropped] == ["2 folders could be it, Sub001/m1 and s1/m1 among them"]
 
 
 def test_marks_stand_in_for_empty_cells(tmp_path: Path) -> None:
@@ -118,6 +136,15 @@ def test_marks_stand_in_for_empty_cells(tmp_path: Path) -> None:
     assert [clip.aus for clip in dataset.reading.recordings.values()] == ["4", "12"]
     told = "\n".join(dataset.reading.remarks)
     assert "Emotion and the columns of emotions disagree in 2 rows" in told and "AUs and the columns of action units disagree in 1 rows (first: 3)" in told
+
+
+def test_blank_marks_say_nothing(tmp_path: Path) -> None:
+    header = ["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs", "AU4", "AU12"]
+    root = fourdme(tmp_path, ROWS[:2])
+    rows = [[1, "m1", "Negative", 1826, 1830, 1836, None, None, None], [1, "m2", "Positive", 10, 15, 20, None, 0, None]]
+    workbook(root / "4DME_Labelling_Micro_release v1.xlsx", [header, *rows])
+    assert [clip.aus for clip in FourDME(root).reading.recordings.values()] == [None, ""]
+    assert emotions(FourDME(root, "aus")) == {"4dme:01/m2@10": ""}
 
 
 def test_unknown_emotions_are_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,13 +150,34 @@ def test_frames_are_sorted_by_number_with_a_margin(tmp_path: Path) -> None:
 
 
 def test_action_units(tmp_path: Path) -> None:
-    cells = ["4+L10", "R12A + 7", "14 or 15+4", None, "/", "AU1+2"]
+    cells = ["4+L10", "R12A + 7", "none", None, "/", "AU1+2", "4 7"]
     root = casme2(tmp_path, [Annotated(n, "EP01_01f", 1, 2, 3, cell, "disgust") for n, cell in enumerate(cells, 1)])
-    assert [clip.aus for clip in CasmeII(root).reading.recordings.values()] == ["4+10", "7+12", "4", None, None, "1+2"]
+    assert [clip.aus for clip in CasmeII(root).reading.recordings.values()] == ["4+10", "7+12", "", None, None, "1+2", "4+7"]
     units = CasmeII(root, "aus")
     assert (units.task, units.labels[0], len(units.labels)) == ("multi-label", "AU1", 12)
-    assert units.table()["emotion"].tolist() == ["AU4+AU10", "AU7+AU12", "AU4", "AU1+AU2"]
+    assert units.table()["emotion"].tolist() == ["AU4+AU10", "AU7+AU12", "", "AU1+AU2", "AU4+AU7"]
     assert set(units.left_out().values()) == {"nobody coded its action units"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "aus", "why"),
+    [
+        ("R12/L12", None, "R12/L12 (undecided)"), ("4or5", None, "4or5 (undecided)"), ("x4y", None, "x4y (not an action unit)"),
+        ("14 or 15+4", "4", "14 or 15 (undecided); sure are 4"), ("14 or 15+4(k)", None, "14 or 15 (undecided), 4(k) (static)"),
+    ],
+)  # fmt: skip
+def test_units_that_nobody_decided_on_do_not_count_as_inactive(tmp_path: Path, cell: str, aus: str | None, why: str) -> None:
+    data = one(tmp_path, aus=cell, onset=46, disk=tuple(range(46, 66))).with_part("aus")
+    clip = data.reading.recordings["casme2:01/EP02_01f"]
+    assert clip.aus == aus and any(note.startswith("AUs left out") for note in clip.notes)
+    assert data.left_out() == {clip.sample_id: f"its action units are unclear: {why}"}
+    assert data.table()["sample_id"].tolist() == ["casme2:02/EP01_01f"]
+    assert verify(data)["notes"][clip.sample_id] == list(clip.notes)
+
+
+@pytest.mark.parametrize(("cell", "label"), [("4(k)", ""), ("12+4(k)", "AU12"), ("4+x9", "AU4")])
+def test_static_units_and_notes_beside_units_leave_a_clip_in(tmp_path: Path, cell: str, label: str) -> None:
+    assert one(tmp_path, aus=cell).with_part("aus").table()["emotion"].tolist() == [label, "AU4"]
 
 
 def test_cropped_before_raw(tmp_path: Path) -> None:
@@ -166,6 +188,17 @@ def test_cropped_before_raw(tmp_path: Path) -> None:
     assert both.reading.recordings["casme2:01/EP02_01f"].names[0] == "reg_img46.jpg"
     assert raw.reading.recordings["casme2:01/EP02_01f"].names[0] == "img46.jpg"
     assert both.sources[0].source_hash != raw.sources[0].source_hash
+
+
+def test_the_release_that_is_not_read_is_told(tmp_path: Path) -> None:
+    rows = [Annotated(n, "EP02_01f", 46, 59, 65) for n in (1, 2, 3)]
+    root = casme2(tmp_path, rows, releases=("CASME2_RAW_selected", "Cropped"))
+    for name in ("sub02", "sub03"):
+        shutil.rmtree(root / "Cropped" / name)
+    told = "Cropped is read (1 folders of clips), CASME2_RAW_selected is not (3); to use that one, give a --root that holds it and the sheet, and not Cropped"
+    assert CasmeII(root).reading.remarks == [told]
+    shutil.rmtree(root / "Cropped")
+    assert CasmeII(root).reading.remarks == []
 
 
 def test_other_names_of_the_raw_folder_and_unpadded_subjects(tmp_path: Path) -> None:

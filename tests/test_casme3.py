@@ -98,8 +98,8 @@ def test_a_video_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     from merzoo.data.readers import casme3_frames
 
     listed: list[Path] = []
-    list_frames = casme3_frames.list_frames
-    monkeypatch.setattr(casme3_frames, "list_frames", lambda folder: listed.append(folder) or list_frames(folder))
+    frames_in = casme3_frames.frames_in
+    monkeypatch.setattr(casme3_frames, "frames_in", lambda folder: listed.append(folder) or frames_in(folder))
     reading = CasmeIII(casme3(tmp_path, MICRO, MACRO)).reading
     assert len(reading.recordings) == 5
     assert len(listed) == len(set(listed)) == 3

@@ -126,8 +126,8 @@ def test_half_extracted_tree(tmp_path: Path) -> None:
 
 def test_each_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed: list[Path] = []
-    list_frames = module.list_frames
-    monkeypatch.setattr(module, "list_frames", lambda folder: listed.append(folder) or list_frames(folder))
+    frames_in = module.frames_in
+    monkeypatch.setattr(module, "frames_in", lambda folder: listed.append(folder) or frames_in(folder))
     assert len(Dfew(dfew(tmp_path, LABELS)).reading.recordings) == len(listed) == len(set(listed)) == 40
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from merzoo.data.readers.frames import FrameList, list_frames, pick
+from merzoo.data.readers.frames import FrameList, frames_in, list_frames, pick
 from merzoo.errors import DataError
 
 
@@ -41,12 +41,36 @@ def test_what_is_no_frame(tmp_path: Path) -> None:
     (tmp_path / "8.jpg").symlink_to(tmp_path / "nowhere.jpg")
     found = list_frames(folder(tmp_path, "1.jpg", "._1.jpg", ".2.jpg", "Thumbs.db", "notes3.txt", "cover.jpg", "img99999999999999999999.jpg"))
     assert found.numbers == (1,)
-    assert found.ignored == ("8.jpg", "cover.jpg", "img99999999999999999999.jpg", "notes3.txt")
+    assert found.ignored == ("8.jpg", "cover.jpg", "img99999999999999999999.jpg")
+    assert "no number or are links to nothing: 8.jpg, cover.jpg, img99999999999999999999.jpg" in found.notes[0]
 
 
 def test_two_files_of_one_number(tmp_path: Path) -> None:
     found = list_frames(folder(tmp_path, "img2.jpg", "img02.jpg", "img1.jpg", "img1.png"))
     assert found.names == ("img1.jpg", "img02.jpg") and found.duplicates == ("img1.png", "img2.jpg")
+    assert found.notes == ("pictures left out because another has their number: img1.png, img2.jpg",)
+
+
+def test_two_series_of_names_in_one_folder(tmp_path: Path) -> None:
+    found = list_frames(folder(tmp_path, *(f"{side}_{n:02d}.jpg" for side in ("left", "right") for n in range(5))))
+    assert found.series == ("left_#", "right_#") and len(found.numbers) == 5
+    assert found.notes[0] == "frames bear 2 series of names (left_#, right_#), taken for one in the order of their numbers"
+    assert "right_00.jpg, right_01.jpg, right_02.jpg and 2 more" in found.notes[1]
+
+
+def test_one_series_of_names_is_no_note(tmp_path: Path) -> None:
+    assert list_frames(folder(tmp_path, "img9.jpg", "IMG10.JPG", "img011.jpg")).notes == ()
+
+
+def test_links_that_lead_nowhere_are_no_frames(tmp_path: Path) -> None:
+    (tmp_path / "7.jpg").symlink_to("7.jpg")
+    (tmp_path / "loop").symlink_to("loop")
+    assert list_frames(folder(tmp_path, "1.jpg")).numbers == (1,)
+
+
+def test_a_folder_that_cannot_be_listed_has_no_frames_and_a_fault(tmp_path: Path) -> None:
+    found = frames_in(tmp_path / "gone")
+    assert not found.numbers and found.fault.startswith("cannot list the frames in")
 
 
 def test_links_are_followed(tmp_path: Path) -> None:

@@ -54,11 +54,11 @@ def test_frames_count_in_the_clip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("onset", "apex", "offset", "read", "notes"),
     [
-        (1, 40, 80, (0, 5, 11), ["offset 80 -> 12, the last frame on disk (our choice)", "apex: 40 is outside 1 to 12"]),
+        (1, 40, 80, (0, 5, 11), ["offset 80 -> 12, the last frame on disk (our choice)", "apex: 40 is outside 1 to 12", "68 frames missing"]),
         (1, 4, 0, (0, 3, 11), ["offset 0 -> 12, the last frame on disk (our choice)"]),
         (1, 9, 5, (0, 2, 4), ["apex: 9 is outside 1 to 5"]),
         (0, 4, 5, (0, 3, 4), ["onset 0 -> 1, the first frame on disk (our choice)"]),
-        (300, 310, 320, (0, 5, 11), ["onset 300 -> 1", "offset 320 -> 12", "apex: 310 is outside 1 to 12"]),
+        (300, 310, 320, (0, 5, 11), ["onset 300 -> 1", "offset 320 -> 12", "apex: 310 is outside 1 to 12", "21 frames missing"]),
         (None, None, None, (0, 5, 11), ["onset empty -> 1", "offset empty -> 12", "apex: missing"]),
     ],
 )
@@ -68,6 +68,26 @@ def test_wrong_times_are_clamped_and_noted(tmp_path: Path, onset: object, apex: 
     assert (row["start"], row["peak"], row["stop"]) == read
     assert all(note in row["corrections"] for note in notes)
     assert row["corrections"].count(";") == len(notes) - 1
+
+
+def test_clips_extracted_by_half_are_told(tmp_path: Path) -> None:
+    reading = Mmew(mmew(tmp_path, [replace(ROW, disk=(1, 2)), replace(ROW, clip="S01-01-002", disk=(1, 2))])).reading
+    assert reading.missing == {"mmew:01/S01-01-001": 7, "mmew:01/S01-01-002": 7}
+    made = verify(Mmew(tmp_path))
+    assert made["missing"] == reading.missing
+    assert made["notes"]["mmew:01/S01-01-001"] == ["offset 9 -> 2, the last frame on disk (our choice)"]  # the apex and the number are told elsewhere
+
+
+def test_stills_below_links_are_found_once(tmp_path: Path) -> None:
+    root = mmew(tmp_path / "tree", [ROW], stills=STILLS[:2])
+    macro = root / "MMEW_Final/Macro_Expression"
+    (macro / "S03").rename(tmp_path / "elsewhere")
+    (macro / "S03").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(macro)
+    (tmp_path / "elsewhere/anger/S03-06-002.jpg").symlink_to("S03-06-002.jpg")
+    reading = Mmew(root).reading
+    assert sum(clip.kind == "macro" for clip in reading.recordings.values()) == 2
+    assert [row.why for row in reading.dropped] == ["it is no file"]
 
 
 def test_right_times_are_left_alone(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def test_text(cell: object, text: str) -> None:
     [
         ("4+12", (4, 12)), ("L4B + R12", (4, 12)), ("LL12,RR14", (12, 14)), ("4，12", (4, 12)), ("4、12;1；2", (1, 2, 4, 12)), ("4＋7", (4, 7)),
         ("Ｌ４", (4,)), (4, (4,)), (12.0, (12,)), ("AU1+AU02", (1, 2)), ("T23+B25", (23, 25)), ("12+4+12", (4, 12)), ("R14A", (14,)), ("l12a", (12,)),
-        ("(12)", (12,)), ("4?", (4,)),
+        ("(12)", (12,)), ("4?", (4,)), ("4 7", (4, 7)), ("4\n7\tR12", (4, 7, 12)), ("4&7", (4, 7)), ("AU 4 & AU 7", (4, 7)), ("4 &\u30007+1", (1, 4, 7)),
+        ("AU 4", (4,)), ("L 12", (12,)),
     ],
 )  # fmt: skip
 def test_action_units(cell: object, aus: tuple[int, ...]) -> None:
@@ -66,8 +67,11 @@ def test_action_units(cell: object, aus: tuple[int, ...]) -> None:
         ("R12 or R15 + 4", (4,), ("R12 or R15 (undecided)",)),
         ("12or14", (), ("12or14 (undecided)",)),
         ("12/14", (), ("12/14 (undecided)",)),
-        ("4 12", (), ("4 12 (not an action unit)",)),
-        ("1 2 + 1.7", (), ("1 2 (not an action unit)", "1.7 (not an action unit)")),
+        ("4 x", (), ("4 x (not an action unit)",)),
+        ("1 2 + 1.7", (1, 2), ("1.7 (not an action unit)",)),
+        ("4 17 (k)", (4,), ("17(k) (static)",)),
+        ("1 or 4 17(k)", (), ("1 or 4 17(k) (undecided)",)),
+        ("4 & 7 or 9", (), ("4 & 7 or 9 (undecided)",)),
         (4.12, (), ("4.12 (not an action unit)",)),
         ("100+0+1", (1,), ("100 (not an action unit)", "0 (not an action unit)")),
         ("4²+2", (2,), ("4² (not an action unit)",)),
@@ -77,6 +81,16 @@ def test_action_units(cell: object, aus: tuple[int, ...]) -> None:
 )
 def test_action_units_left_out_say_why(cell: object, aus: tuple[int, ...], skipped: tuple[str, ...]) -> None:
     assert parse_aus(cell) == AUs(aus, skipped)
+
+
+@pytest.mark.parametrize(
+    ("cell", "known", "undecided"),
+    [("4", True, False), ("none", True, False), ("4(k)", True, False), ("4+x", True, False), ("x", False, False), ("4 or 5", False, True),
+     ("4 or 5+(k)", False, True), ("1+4/5", True, True)],
+)  # fmt: skip
+def test_what_a_cell_leaves_open(cell: str, known: bool, undecided: bool) -> None:
+    found = parse_aus(cell)
+    assert found is not None and (found.known, found.undecided) == (known, undecided)
 
 
 @pytest.mark.parametrize("cell", [None, "", " ", float("nan"), "/", "-", "N/A"])
@@ -121,8 +135,9 @@ def test_any_cell_is_read(cell: object) -> None:
 def test_no_token_vanishes(tokens: list[str]) -> None:
     found = parse_aus("+".join(tokens))
     named = [token for token in (" ".join(t.split()) for t in tokens) if token]
+    pieces = [piece for token in named for piece in token.split()]
     if found is not None and len(named) > 1:
-        assert len(named) >= len(found.aus) + len(found.skipped) and bool(found.aus or found.skipped)
+        assert len(pieces) >= len(found.aus) + len(found.skipped) and bool(found.aus or found.skipped)
 
 
 def test_a_long_cell_is_read_to_its_end() -> None:

@@ -21,8 +21,9 @@ def verify(dataset: Dataset) -> dict[str, Any]:
     """Compare a data set with its published counts.
 
     {data, root, release, sheets, annotations, clips {kind: n}, counts, dropped, left_out {sample id: why the part does not use it}, unlabelled, missing,
-    apexes, corrections, remarks, agrees, differs}; a count is {data, part, label ("": all), samples, subjects, published {samples, subjects, source} or null,
-    agrees (null: none published)}. Members of a composite are verified too ("members"). Raises `DataError` where the data cannot be read at all.
+    notes {sample id: what else was mended or passed over in the clip}, apexes, corrections, remarks, agrees, differs}; a count is
+    {data, part, label ("": all), samples, subjects, published {samples, subjects, source} or null, agrees (null: none published)}. Members of a composite are
+    verified too ("members"). Raises `DataError` where the data cannot be read at all.
     """
     if isinstance(dataset, Composite):
         return _composite(dataset)
@@ -45,6 +46,7 @@ def verify(dataset: Dataset) -> dict[str, Any]:
         "left_out": dataset.left_out(),
         "unlabelled": reading.unlabelled,
         "missing": reading.missing,
+        "notes": reading.notes(),
         "apexes": reading.apexes,
         "corrections": [asdict(applied) for applied in reading.corrections],
         "remarks": reading.remarks,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from merzoo.data.readers.corrections import apply
-from merzoo.data.readers.frames import FrameList, list_frames
+from merzoo.data.readers.frames import FrameList, frames_in
 from merzoo.data.readers.parse import parse_emotion, parse_int, parse_text
 from merzoo.data.readers.reading import Reading
 from merzoo.data.readers.sheets import Row, read_sheet
@@ -42,12 +42,13 @@ def add_rows(
     *,
     named: Callable[[object], str] = parse_text,
     emotion: Callable[[object], str] = parse_emotion,
-    mend: Callable[[FrameList, Times], tuple[Times, tuple[str, ...]]] | None = None,
+    mend: Callable[[FrameList, Times], tuple[Times, tuple[str, ...], int]] | None = None,
 ) -> list[Path]:
     """Add each row to the reading, and give the folders that no row names.
 
     there: the folders of frames by subject and clip (`numbered_clips`). digits: to which the subject is padded. named: the clip's name from its cell. emotion:
-    what counts as which emotion. mend: better times for what is on disk, with notes of what was changed.
+    what counts as which emotion. mend: better times for what is on disk, with notes of what was changed, and how many
+    frames of the annotation are beyond those on disk.
     """
     used = set()
     for row in rows:
@@ -58,14 +59,14 @@ def add_rows(
             continue
         key = (subject, clip.lower())
         used.add(key)
-        frames = list_frames(there[key]) if key in there else None
+        frames, gone = frames_in(there[key]) if key in there else None, 0
         times, notes = (cells.get("onset"), cells.get("apex"), cells.get("offset")), row.notes
         if mend and frames and frames.numbers:
-            times, more = mend(frames, times)
+            times, more, gone = mend(frames, times)
             notes += more
         reading.add(
             where, f"{subject:0{digits}d}", clip, frames, times,
-            emotion=emotion(cells.get("emotion")), raw_emotion=parse_text(cells.get("emotion")), aus=cells.get("aus"), notes=notes,
+            emotion=emotion(cells.get("emotion")), raw_emotion=parse_text(cells.get("emotion")), aus=cells.get("aus"), notes=notes, gone=gone,
         )  # fmt: skip
     return [path for key, path in there.items() if key not in used]
 

@@ -36,9 +36,10 @@ LONG, SHORT = 100, 16  # frames from onset to offset, both counted: as many and 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of either sheet. key: subject number, video letter, onset as it stands. cells: after corrections."""
+    """A row of either sheet. number: its own there. key: subject number, video letter, onset as it stands. cells: after corrections."""
 
     where: str
+    number: int
     key: tuple[int, str, int | None]
     cells: Mapping[str, object]
     kind: str
@@ -85,7 +86,7 @@ class CasmeIII(Recorded):
             name = reading.sheets[1].name
             reading.remarks.append(f"{len(macro)} macro-expressions of {name} are left out: the release of micro-expressions has no frames of them")
             macro = []
-        for row in sorted([*micro, *macro], key=lambda row: (row.key[:2], row.kind, row.where)):
+        for row in sorted([*micro, *macro], key=lambda row: (row.key[:2], row.kind, row.number)):
             _add(reading, videos, row)
         reading.remarks += _remarks(micro, videos)
         reading.unlabelled += [below(self.root, folder) for folder in videos.unused()]
@@ -139,7 +140,7 @@ def _rows(reading: Reading, path: Path, raw: Iterable[Row], mended: Iterable[Row
             what = f"{parse_text(row.cells.get('subject'))}/{parse_text(row.cells.get('filename'))}"
             reading.unnamed(where, what, "no subject (spNO.<number>) or video letter")
         else:
-            rows.append(_Row(where, key, row.cells, kind, getattr(row, "notes", ()), faults.get(key, "")))
+            rows.append(_Row(where, row.number, key, row.cells, kind, getattr(row, "notes", ()), faults.get(key, "")))
     return rows
 
 

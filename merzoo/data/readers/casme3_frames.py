@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from merzoo.data.readers.frames import FrameList, list_frames
+from merzoo.data.readers.frames import FrameList, frames_in, pick
 from merzoo.data.readers.reading import renumbered
-from merzoo.data.readers.tree import DEPTH, folders, walk
+from merzoo.data.readers.tree import DEPTH, Unread, folders, pictures_below, walk
 from merzoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Videos:
         for folder in folders(dataset):
             parts = [folder.name] if folder == dataset.root else folder.relative_to(dataset.root).parts
             if not any(re.fullmatch(OTHERS, part, re.IGNORECASE) for part in parts):
-                self._note(folder)
+                self._note(folder, dataset.unread)
         if not self.whole and not self._clips:
             raise DataError(
                 f"{dataset.name}: no folders spNO.1/a/color or spNO.1_a_116 with frames are below {dataset.root}; "
@@ -44,23 +44,27 @@ class Videos:
         self._used: set[Path] = set()
         self._listed: FrameList | None = None
 
-    def _note(self, folder: Path) -> None:
+    def _note(self, folder: Path, unread: Unread) -> None:
         clip, subject = (re.fullmatch(pattern, folder.name, re.IGNORECASE) for pattern in (CLIP, SUBJECT))
         if clip:
             self._clips.setdefault((int(clip[1]), clip[2].lower(), int(clip[3])), folder)
         elif subject:
-            for video, is_folder in walk(folder, 1):
+            for video, is_folder in walk(folder, 1, unread):
                 if is_folder:
-                    colour = [path for path, inner in walk(video, 1) if inner and path.name.lower() == "color"]
-                    self.whole.setdefault((int(subject[1]), video.name.lower()), colour[0] if colour else video)
+                    inside = {path.name.lower(): path for path, inner in walk(video, 1, unread) if inner}
+                    if "depth" not in inside or "color" in inside or next(iter(pictures_below(video, unread, 1)), []):  # depth alone is no video
+                        self.whole.setdefault((int(subject[1]), video.name.lower()), inside.get("color", video))
 
     def frames(self, subject: int, video: str, onsets: Iterable[int | None], offset: int | None) -> tuple[FrameList | None, str]:
-        """(frames of a video, or where it is not there of the clip that begins at one of these onsets, "" or a note on their numbers); (None, "") if none."""
+        """(frames of a video, or where it has none of the interval those of the clip that begins at one of these onsets, "" or a note on their numbers);
+        (None, "") if none."""
         folder = self.whole.get((subject, video))
-        if folder:
-            return self._list(folder, subject, video), ""
         known = [onset for onset in onsets if onset is not None]
         clips = [self._clips[subject, video, onset] for onset in known if (subject, video, onset) in self._clips]
+        if folder:
+            listed = self._list(folder, subject, video)
+            if not clips or offset is None or listed.numbers[pick(listed, known[0], offset)[0]]:
+                return listed, ""
         if not clips or offset is None:
             return None, ""
         return renumbered(self._list(clips[0], subject, video), known[0], offset)
@@ -68,7 +72,7 @@ class Videos:
     def _list(self, folder: Path, subject: int, video: str) -> FrameList:
         self._used.add(folder)
         if self._listed is None or self._listed.folder != folder:
-            listed = list_frames(folder)
+            listed = frames_in(folder)
             good = [i for i, number in enumerate(listed.numbers) if (subject, video, number) not in self.damaged]
             if len(good) < len(listed.numbers):
                 listed = replace(listed, numbers=tuple(listed.numbers[i] for i in good), names=tuple(listed.names[i] for i in good))
@@ -82,7 +86,7 @@ class Videos:
 
 def _damaged(dataset: Recorded) -> Iterable[tuple[int, str, int]]:
     """From the authors' list of images that cannot be opened, lines like "spNO.3 J 498.jpg  the image cannot open", if it is below the root."""
-    for path, is_folder in walk(dataset.root, DEPTH, dataset.closed):
+    for path, is_folder in walk(dataset.root, DEPTH, dataset.unread, dataset.closed):
         if not is_folder and re.fullmatch(r"error_info_damaged_image_parta\.txt", path.name, re.IGNORECASE):
             try:
                 text = path.read_text(encoding="utf-8", errors="replace")[: 2**24]

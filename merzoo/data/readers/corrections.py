@@ -65,6 +65,11 @@ class Applied:
         return not self.why_not
 
     @property
+    def note(self) -> str:
+        """What it did to its clip: "apex 83 -> 123 (source: note)"."""
+        return self.text.partition(" ")[2].partition(" ")[2] if self.number else self.text
+
+    @property
     def text(self) -> str:
         """One line, without the sheet's name: "row 130 apex 83 -> 123 (source: note)"."""
         where = f"row {self.number} " if self.number else ""
@@ -114,7 +119,7 @@ def apply(dataset: str, sheet_path: Path, rows: Sequence[Row], known: Sequence[C
             if result.applied:
                 number = parse_int(result.new) if correction.field in TIMES else None
                 cells = {**mended[place].cells, correction.field: result.new if number is None else number}
-                mended[place] = replace(mended[place], cells=cells, notes=(*mended[place].notes, result.text.partition(" ")[2].partition(" ")[2]))
+                mended[place] = replace(mended[place], cells=cells, notes=(*mended[place].notes, result.note))
     return mended, applied
 
 

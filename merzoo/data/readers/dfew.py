@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from merzoo.data.readers.base import Recorded
 from merzoo.data.readers.dfew_sheets import Annotation, read_splits, read_votes
-from merzoo.data.readers.frames import list_frames
+from merzoo.data.readers.frames import frames_in
 from merzoo.data.readers.reading import Reading
 from merzoo.data.readers.tree import DEPTH, find_folder, walk
 
@@ -46,11 +46,11 @@ class Dfew(Recorded):
     def read(self) -> Reading:
         """One recording a folder of frames."""
         reading = Reading(self.name, self.fps, "cropped", most_frames=FRAMES)
-        files = [path for path, is_folder in walk(self.root, DEPTH, self.closed) if not is_folder]  # once: this passes 16,372 folders
+        files = [path for path, is_folder in walk(self.root, DEPTH, self.unread, self.closed) if not is_folder]  # once: this passes 16,372 folders
         annotation = read_splits(self, reading, files)
         votes = read_votes(reading, annotation, files)
         folder, _ = find_folder(self, {"cropped": FOLDERS}, CLIP)
-        there = {int(path.name): path for path, is_folder in walk(folder, 1) if is_folder and re.fullmatch(CLIP, path.name)}
+        there = {int(path.name): path for path, is_folder in walk(folder, 1, self.unread) if is_folder and re.fullmatch(CLIP, path.name)}
         for number in sorted(there):
             _add(reading, number, there[number], annotation, votes)
         for number in sorted(annotation.labels.keys() - there.keys()):
@@ -67,7 +67,7 @@ def _emotion(annotation: Annotation, number: int) -> str:
 
 
 def _add(reading: Reading, number: int, folder: Path, annotation: Annotation, votes: Mapping[int, str]) -> None:
-    frames = list_frames(folder)
+    frames = frames_in(folder)
     numbers = frames.numbers or (0,)
     clip = f"{number:05d}"
     reading.add(

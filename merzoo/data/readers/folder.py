@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from merzoo.data.readers.crops import Release
-from merzoo.data.readers.frames import LITTER
+from merzoo.data.readers.frames import LITTER, is_folder
 from merzoo.data.readers.media import LONGEST, open_media, whole
 from merzoo.data.readers.own import Own, labels_in, natural
 from merzoo.data.readers.parse import parse_text
@@ -35,7 +35,7 @@ class FolderTree(Own):
 
     def check_root(self) -> None:
         """Raise `DataError` where the root is no folder."""
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):  # noqa: PTH112  (where Path's raises, this says no)
             raise DataError(f"folder: {self.root} is no folder; give one with --root in which {self.layout}")
 
     @classmethod
@@ -45,7 +45,7 @@ class FolderTree(Own):
 
     def with_part(self, part: str) -> Self:
         """The same folders read anew: a part says what their frames are."""
-        other = type(self)(self.root, part)
+        other = type(self)(self.root, part, skip=self.skip)
         other.remap = self.remap
         return other
 
@@ -63,7 +63,7 @@ class FolderTree(Own):
         loose = 0
         for entry in _listed(reading, self.root, emotion):
             name, path = parse_text(entry.name), Path(entry.path)
-            if not entry.is_dir() and _kind(entry.name) == "image":
+            if not is_folder(entry) and _kind(entry.name) == "image":
                 loose += 1
                 continue
             media = open_media(path)
@@ -84,11 +84,11 @@ class FolderTree(Own):
     def _folders(self, reading: Reading, folder: Path, of: str) -> list[Path]:
         """Folders in a folder; clips that lie beside them are dropped, with the reason, and other files mean nothing."""
         entries = _listed(reading, self.root, folder)
-        loose = [entry.name for entry in entries if not entry.is_dir() and _kind(entry.name) in ("image", "video")]
+        loose = [entry.name for entry in entries if not is_folder(entry) and _kind(entry.name) in ("image", "video")]
         if loose:
             what = f"{len(loose)} files such as {loose[0]}"
             reading.unnamed(_below(self.root, folder), what, f"they lie beside the folders of {of}; {self.layout}")
-        return [Path(entry.path) for entry in entries if entry.is_dir()]
+        return [Path(entry.path) for entry in entries if is_folder(entry)]
 
 
 def _listed(reading: Reading, root: Path, folder: Path) -> list[os.DirEntry[str]]:

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from merzoo.data.readers.annotation import read_annotation
 from merzoo.data.readers.base import Recorded
-from merzoo.data.readers.frames import list_frames
+from merzoo.data.readers.frames import frames_in
 from merzoo.data.readers.labels import label_sets
 from merzoo.data.readers.parse import parse_aus, parse_emotion, parse_int, parse_text
 from merzoo.data.readers.reading import Reading, Recording, renumbered
 from merzoo.data.readers.sheets import Row
-from merzoo.data.readers.tree import below, clip_folders, find_folder, find_sheets, release_of
+from merzoo.data.readers.tree import below, clip_folders, find_folder, find_sheets, other_release, release_of
 from merzoo.text import plain
 
 EMOTIONS = ("positive", "negative", "surprise", "repression", "others")
@@ -43,9 +43,9 @@ class FourDME(Recorded):
     emotions, are read where it, or Emotion, is empty, and a remark tells where they disagree. Other columns (eye blink; self-report and video emotion of the
     extras file, whose names end in an apostrophe) are not read.
 
-    Not verified, because only loaders by others and no copy of the data were seen: that fold_name is the name of the clip's folder (meb reads it so; a folder
-    is also found by the subject's number, or by its own name where no other bears it); how sub_ID is written; that frames carry the numbers of the recording
-    that Onset and Offset use (clips that count from 0 or 1 are taken too, if they have as many frames as their interval); 60 frames a second.
+    Not verified, because only loaders by others and no copy of the data were seen: that fold_name is the name of the clip's folder (meb reads it so); how
+    sub_ID is written (a folder "3", "s03" or "Sub003" is that of subject 3, and any other name must be the same in both); that frames carry the numbers of the
+    recording that Onset and Offset use (clips that count from 0 or 1 are taken too, if they have as many frames as their interval); 60 frames a second.
     """
 
     name = "4dme"
@@ -59,8 +59,8 @@ class FourDME(Recorded):
         """One recording a row of the sheet that has frames."""
         sheets = find_sheets(self, "4DME*Label*Micro*", "4DME*Micro*")
         folder, _ = find_folder(self, FOLDERS)
-        reading = Reading(self.name, self.fps, release_of(folder))
-        there = clip_folders(folder, 2)
+        reading = Reading(self.name, self.fps, release_of(folder), remarks=other_release(self, FOLDERS, folder))
+        there = clip_folders(folder, 2, self.unread)
         used: set[Path] = set()
         rows = read_annotation(reading, sheets, COLUMNS)
         for row in rows:
@@ -69,9 +69,9 @@ class FourDME(Recorded):
             if not subject or not clip:
                 reading.unnamed(where, f"{subject}/{clip}", "no subject or no folder name")
                 continue
-            on_disk = _folder(there, parse_text(row.cells.get("subject")), clip)
+            on_disk, fault = _folder(there, subject, parse_text(row.cells.get("subject")), clip)
             used |= {on_disk} if on_disk else set()
-            _add(reading, row, where, subject, clip, on_disk)
+            _add(reading, row, where, subject, clip, on_disk, fault)
         reading.remarks += _remarks(reading, rows)
         reading.unlabelled += [below(self.root, path) for path in there.values() if path not in used]
         return reading
@@ -85,14 +85,14 @@ class FourDME(Recorded):
         return found.pop() if len(found) == 1 else None
 
 
-def _add(reading: Reading, row: Row, where: str, subject: str, clip: str, folder: Path | None) -> None:
+def _add(reading: Reading, row: Row, where: str, subject: str, clip: str, folder: Path | None, fault: str) -> None:
     cells = row.cells
     onset, offset = parse_int(cells.get("onset")), parse_int(cells.get("offset"))
-    frames, note = list_frames(folder) if folder else None, ""
+    frames, note = frames_in(folder) if folder else None, ""
     if frames and onset is not None and offset is not None:
         frames, note = renumbered(frames, onset, offset)
     aus = cells.get("aus")
-    if parse_aus(aus) is None and any(unit in cells for unit in UNITS):
+    if parse_aus(aus) is None and any(parse_text(cells.get(unit)) for unit in UNITS):
         aus = "+".join(map(str, _marked_units(row))) or "none"
     reading.add(
         where,
@@ -104,6 +104,7 @@ def _add(reading: Reading, row: Row, where: str, subject: str, clip: str, folder
         raw_emotion=parse_text(cells.get("emotion")),
         aus=aus,
         notes=(*row.notes, *((note,) if note else ())),
+        fault=fault,
     )
 
 
@@ -114,15 +115,21 @@ def _subject(cell: object) -> str:
     return f"{int(number[1]):02d}" if number else re.sub(r"[^\w.-]+", "_", text.lower())
 
 
-def _folder(there: dict[str, Path], subject: str, clip: str) -> Path | None:
-    """The folder of a clip: of its subject as written, of its subject by number, or the only one with its name."""
+def _folder(there: dict[str, Path], subject: str, written: str, clip: str) -> tuple[Path | None, str]:
+    """(the folder of a clip, "") or (None, why not). Below the subject as written, or by number, and below nobody else: the names of clips are used again from
+    person to person, and another's frames under this one's name would be trained on where that one is tested."""
     wanted = clip.lower()
-    for key in (f"{subject.lower()}/{wanted}", wanted):
-        if key in there:
-            return there[key]
-    named = [path for path in there.values() if path.name.lower() == wanted]
-    mine = [path for path in named if _subject(path.parent.name) == _subject(subject)]
-    return next((found[0] for found in (mine, named) if len(found) == 1), None)
+    named = [path for key, path in there.items() if key == wanted or path.name.lower() == wanted]
+    mine = [path for path in named if _subject(path.parent.name) == subject]
+    exact = [path for path in mine if path.parent.name.lower() == written.lower()]
+    for found in (exact, mine):
+        if len(found) == 1:
+            return found[0], ""
+    if mine:
+        return None, f"{len(mine)} folders could be it, {mine[0].parent.name}/{mine[0].name} and {mine[1].parent.name}/{mine[1].name} among them"
+    if named:
+        return None, f"no frames on disk below {written}; {named[0].parent.name}/{named[0].name} has its name, and is not known to be the same person's"
+    return None, ""
 
 
 def _emotions(cell: object) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,35 +22,51 @@ _LAST_NUMBER = re.compile(r"([0-9]+)[^0-9]*$")
 
 @dataclass(frozen=True)
 class FrameList:
-    """Frames of one clip. numbers: ascending. names: file names in that order. duplicates: files whose number another file already has. ignored: other
-    files, images without a number among them."""
+    """Frames of one clip. numbers: ascending. names: file names in that order. duplicates: pictures whose number another one already has. ignored: pictures
+    without a number, or that are links to nothing. series: what the names have beside their numbers, where it is not the same in all ("left_#", "right_#").
+    fault: why the folder could not be listed."""
 
     folder: Path
     numbers: tuple[int, ...]
     names: tuple[str, ...]
     duplicates: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What somebody who looks into the folder would wonder about, in words."""
+        told = []
+        if self.series:
+            told.append(f"frames bear {len(self.series)} series of names ({_some(self.series)}), taken for one in the order of their numbers")
+        if self.duplicates:
+            told.append(f"pictures left out because another has their number: {_some(self.duplicates)}")
+        if self.ignored:
+            told.append(f"pictures left out because they have no number or are links to nothing: {_some(self.ignored)}")
+        return tuple(told)
 
 
 def list_frames(folder: Path) -> FrameList:
     """The images in a folder (.jpg, .jpeg, .png, .bmp in any case), not in its sub-folders, by the last run of digits in their stem: "006_05562" is 5562,
     and "img9" comes before "img10".
 
-    Of two files with one number the first by name is kept. Hidden files ("._x" of macOS among them) and Thumbs.db are not even listed. Links to files are
-    followed, wherever they lead: data sets are often trees of links, and the tree is the user's own. Links to nothing are ignored. Raises `DataError` where
-    the folder cannot be read.
+    Of two files with one number the first by name is kept. Hidden files ("._x" of macOS among them), Thumbs.db and other files than pictures are not even
+    listed. Links to files are followed, wherever they lead: data sets are often trees of links, and the tree is the user's own. Links to nothing are ignored.
+    Raises `DataError` where the folder cannot be read.
     """
-    numbered, ignored = [], []
+    numbered, ignored, series = [], [], set()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
-                if name.startswith(".") or name.lower() in LITTER or entry.is_dir():
-                    continue
                 stem, suffix = os.path.splitext(name)  # noqa: PTH122  (a Path a frame makes this four times slower)
-                match = _LAST_NUMBER.search(stem) if suffix.lower() in IMAGES and entry.is_file() else None
+                if name.startswith(".") or suffix.lower() not in IMAGES or is_folder(entry):
+                    continue
+                match = _LAST_NUMBER.search(stem) if is_file(entry) else None
                 if match and int(match[1]) < LARGEST:
                     numbered.append((int(match[1]), name))
+                    series.add(stem[: match.start(1)].casefold() + "#" + stem[match.end(1) :].casefold())
                 else:
                     ignored.append(name)
     except OSError as error:
@@ -63,7 +80,43 @@ def list_frames(folder: Path) -> FrameList:
         else:
             numbers.append(number)
             names.append(name)
-    return FrameList(Path(folder), tuple(numbers), tuple(names), tuple(duplicates), tuple(sorted(ignored)))
+    found = tuple(sorted(series)) if len(series) > 1 else ()
+    return FrameList(Path(folder), tuple(numbers), tuple(names), tuple(duplicates), tuple(sorted(ignored)), found)
+
+
+def frame_number(name: str) -> int:
+    """The number that a frame's file name, or that of a frame in a video, ends in; −1 for none."""
+    match = _LAST_NUMBER.search(name.rpartition(".")[0] or name)
+    return int(match[1]) if match else -1
+
+
+def frames_in(folder: Path) -> FrameList:
+    """As `list_frames`; a folder that cannot be read has no frames, and a fault: it costs its clip and not the data set."""
+    try:
+        return list_frames(folder)
+    except DataError as error:
+        return FrameList(Path(folder), (), (), fault=str(error))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link to itself, or to what may not be looked at, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a regular file, or a link to one; see `is_folder`."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return plain(", ".join(names[:3]), 120) + more
 
 
 def pick(frames: FrameList, first: int, last: int) -> tuple[slice, tuple[int, ...]]:

@@ -17,6 +17,7 @@ from merzoo.data.readers.own import Own, labels_in, warn
 from merzoo.data.readers.parse import parse_int, parse_text
 from merzoo.data.readers.reading import MARGIN, Reading
 from merzoo.data.readers.sheets import Row, Sheet, folded, read_sheet
+from merzoo.data.skipping import Skip
 from merzoo.errors import DataError, UsageError
 from merzoo.text import plain
 
@@ -54,11 +55,11 @@ class Manifest(Own):
     title = "a table of your clips"
     layout = "each row needs a path to a folder of frames or a video, a subject and a label"
 
-    def __init__(self, root: Path | str, part: str = "", remap: Path | str | None = None, release: Release = "raw") -> None:
+    def __init__(self, root: Path | str, part: str = "", remap: Path | str | None = None, release: Release = "raw", skip: Skip | None = None) -> None:
         if release not in RELEASES:
             raise UsageError(f"release is {release!r}; give raw (whole frames) or cropped (aligned crops of the face)")
         self.release: Release = release
-        super().__init__(root, part, remap)
+        super().__init__(root, part, remap, skip)
 
     def check_root(self) -> None:
         """Raise `DataError` where the root is no file."""

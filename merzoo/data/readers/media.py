@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from merzoo.data.readers.frames import IMAGES, FrameList, list_frames
@@ -47,7 +47,7 @@ def open_media(path: Path, frames: int = LONGEST + 1) -> Media:
 
 def whole(frames: FrameList) -> FrameList:
     """The same frames, numbered from 0 without gaps: where no annotation refers to the numbers, gaps mean nothing."""
-    return FrameList(frames.folder, tuple(range(len(frames.numbers))), frames.names, frames.duplicates, frames.ignored)
+    return replace(frames, numbers=tuple(range(len(frames.numbers))))
 
 
 def _folder(path: Path) -> Media:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,7 @@ from merzoo.data.readers.base import Recorded
 from merzoo.data.readers.frames import FrameList
 from merzoo.data.readers.parse import parse_emotion, parse_int
 from merzoo.data.readers.reading import Reading
-from merzoo.data.readers.tree import PICTURES, below, find_folders, find_sheets, release_of, walk
+from merzoo.data.readers.tree import below, find_folders, find_sheets, pictures_below, release_of, walk
 from merzoo.errors import DataError
 
 COLUMNS = {
@@ -31,7 +32,8 @@ class Mmew(Recorded):
     """Sheet `MMEW_Micro_Exp.xlsx`; frames `Micro_Expression/happiness/S01-01-001/1.jpg` or `Micro_Expression/S01/happiness/S01-01-001/1.jpg`; stills of
     macro-expressions `Macro_Expression/S03/happiness/S03-01-001.jpg`, one frame each, of the kind "macro".
 
-    Times in the sheet are clamped to the frames on disk, because those of some fifteen rows are wrong (our choice; each noted).
+    Times in the sheet are clamped to the frames on disk, because those of some fifteen rows are wrong (our choice; each noted, and frames beyond the last on
+    disk counted as missing).
     """
 
     name = "mmew"
@@ -47,7 +49,7 @@ class Mmew(Recorded):
         folder = next(iter(find_folders(self, ("Micro_Expression",))), self.root)
         there: dict[tuple[int, str], Path] = {}
         emotions = {}
-        for path, is_folder in walk(folder, 4, self.closed):
+        for path, is_folder in walk(folder, 4, self.unread, self.closed):
             name = NAME.fullmatch(path.name)
             if is_folder and name:
                 key = (int(name[1]), path.name.lower())
@@ -74,10 +76,10 @@ class Mmew(Recorded):
         if not found:
             return
         release = None
-        for path in sorted(file for file in found[0].rglob("*") if file.suffix.lower() in PICTURES and not file.name.startswith(".")):
+        for path in sorted(file for files in pictures_below(found[0], self.unread) for file in files):
             name = NAME.fullmatch(path.stem)
-            if not name or not path.is_file():
-                reading.drop(below(self.root, path), path.stem, "its name is not person-emotion-sample")
+            if not name or not os.path.isfile(path):  # noqa: PTH113  (where Path's raises for a link to itself, this says no)
+                reading.drop(below(self.root, path), path.stem, "its name is not person-emotion-sample" if not name else "it is no file")
                 continue
             release = release or release_of(found[0])
             reading.add(
@@ -99,10 +101,12 @@ def _emotion_of(top: Path, path: Path) -> str:
     return ""
 
 
-def _clamped(frames: FrameList, times: Times) -> tuple[Times, tuple[str, ...]]:
-    """Onset and offset within the frames on disk: one that is none, outside, or not in order becomes the first or last frame."""
+def _clamped(frames: FrameList, times: Times) -> tuple[Times, tuple[str, ...], int]:
+    """Onset and offset within the frames on disk: one that is none, outside, or not in order becomes the first or last frame. The number is that of the frames
+    that the sheet has and the disk has not: whether the sheet is wrong or the clip was extracted by half cannot be told, so they count as missing."""
     first, last = frames.numbers[0], frames.numbers[-1]
     onset, offset = parse_int(times[0]), parse_int(times[2])
+    gone = max(0, offset - max(last, (onset or 0) - 1)) if offset is not None else 0
     notes = []
     if onset is None or not first <= onset < last:
         notes.append(f"onset {_told(times[0])} -> {first}, the first frame on disk (our choice)")
@@ -110,7 +114,7 @@ def _clamped(frames: FrameList, times: Times) -> tuple[Times, tuple[str, ...]]:
     if offset is None or not onset < offset <= last:
         notes.append(f"offset {_told(times[2])} -> {last}, the last frame on disk (our choice)")
         offset = last
-    return (onset, times[1], offset), tuple(notes)
+    return (onset, times[1], offset), tuple(notes), gone
 
 
 def _told(cell: object) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
+import unicodedata
 import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from merzoo.data.readers.base import Recorded, RecordedClips
+from merzoo.data.readers.base import Recorded, RecordedClips, stats_of
+from merzoo.data.readers.frames import frame_number
 from merzoo.data.readers.labels import AUS
 from merzoo.data.readers.parse import parse_emotion, parse_text
 from merzoo.data.readers.reading import Reading, Recording
 from merzoo.data.readers.remap import Remap, read_remap
+from merzoo.data.skipping import Skip
 from merzoo.data.table import Task, labels_of
 from merzoo.errors import DataError, MerzooWarning
 from merzoo.text import plain
@@ -25,12 +30,21 @@ READ = 65_536  # bytes at each end of a file that stand for its content
 
 
 class OwnClips(RecordedClips):
-    """Files of one's own change under one name, as those of a released data set do not: a part of their content counts, not their size alone."""
+    """Files of one's own change under one name, as those of a released data set do not: a part of their content counts, not their sizes alone."""
 
     def traits(self, clip: Recording) -> list[object]:
-        """Hashes of the ends of three frames, or of the video."""
+        """Sizes, and hashes of the ends of three frames, or of the video."""
         files = [clip.folder] if clip.video else [clip.folder / clip.names[at] for at in (0, len(clip.names) // 2, -1)]
-        return [clip.video, *map(_content, files)]
+        return [clip.video, *super().traits(clip), *map(_content, files)]
+
+    @cached_property
+    def source_hash(self) -> str:  # type: ignore[override]  # kept, where the base hands on another
+        """sha256 over the content's hash and the times of the files: an edited frame is decoded anew whatever its size. The content's hash does without, since
+        copies of the data elsewhere have times of their own."""
+        digest = hashlib.sha256(self.content_hash.encode())
+        for clip in self._recordings.values():
+            digest.update(json.dumps([None if stat is None else stat.st_mtime_ns for stat in stats_of(clip)]).encode())
+        return digest.hexdigest()
 
 
 class Own(Recorded):
@@ -43,25 +57,26 @@ class Own(Recorded):
     ask: ClassVar[str] = "they are yours"
     fps: ClassVar[float] = 30.0  # where nothing says (our choice)
 
-    def __init__(self, root: Path | str, part: str = "", remap: Path | str | None = None) -> None:
-        super().__init__(root, part)
+    def __init__(self, root: Path | str, part: str = "", remap: Path | str | None = None, skip: Skip | None = None) -> None:
+        super().__init__(root, part, skip)
         self.remap: Remap | None = None if remap is None else read_remap(remap)
 
     def with_part(self, part: str) -> Self:
         """See `Recorded.with_part`."""
-        other = type(self)(self.root, part)
+        other = type(self)(self.root, part, skip=self.skip)
         other.remap = self.remap
-        other.__dict__["reading"] = self.reading
+        other.__dict__["reading"], other._skipped = self.reading, self.skipped
         return other
 
     @cached_property
     def reading(self) -> Reading:
         """What is there, read once. Raises `DataError` where no clip is found, or one person seems to go by two names."""
-        reading = self.read()
+        reading = self.read_kept()
         if not reading.recordings:
             why = f": {reading.dropped[0].where}: {reading.dropped[0].what}: {reading.dropped[0].why}" if reading.dropped else ""
             raise DataError(f"{self.name}: none of {reading.rows} clips in {self.root} can be used{why}; {self.layout}")
         _check_people(reading)
+        _check_frames(reading)
         return reading
 
     layout: ClassVar[str]  # how the data must lie, for messages
@@ -90,7 +105,7 @@ class Own(Recorded):
 
     @cached_property
     def _clips(self) -> OwnClips:
-        return OwnClips(self.name, self.root if self.root.is_dir() else self.root.parent, self.reading.release, self.reading.recordings)
+        return OwnClips(self.name, self.reading.release, self.reading.recordings)
 
     @cached_property
     def _labelled(self) -> dict[str, tuple[tuple[str, ...], str]]:
@@ -99,7 +114,7 @@ class Own(Recorded):
 
     def _decide(self, clip: Recording) -> tuple[tuple[str, ...], str]:
         if self.part == AUS:
-            return tuple(f"AU{au}" for au in labels_of(clip.aus or "")), "" if clip.aus is not None else "nobody coded its action units"
+            return () if clip.why_no_aus else tuple(f"AU{au}" for au in labels_of(clip.aus or "")), clip.why_no_aus
         labels = labels_of(clip.emotion)
         if not labels:  # a macro clip serves to pre-train without one
             return (), "" if clip.kind == "macro" else "it has no label"
@@ -128,6 +143,8 @@ class Own(Recorded):
         table = super().table()
         if self.task == "classes" and len(self.labels) == 1 and (table["kind"] == "micro").any():
             raise DataError(f"{self._called}: all clips are {self.labels[0]!r}, and a class needs another to be told from; add clips of a second class")
+        if self.task == "multi-label" and self.part != AUS:  # a macro clip without a label: "" would say that it shows none of them
+            table["emotion"] = table["emotion"].astype(object).where(table["emotion"] != "", None)
         return table
 
     @cached_property
@@ -178,10 +195,40 @@ def _check_people(reading: Reading) -> None:
     """Raise `DataError` for two spellings of what may be one person, who would then be trained on and tested at once."""
     known: dict[str, str] = {}
     for clip in reading.recordings.values():
-        key = re.sub(r"(?<![0-9])0+(?=[0-9])", "", clip.subject.casefold())
+        key = re.sub(r"(?<![0-9])0+(?=[0-9])", "", _folded(clip.subject))
         if known.setdefault(key, clip.subject) != clip.subject:
             text = "write one person's name alike everywhere, and two persons' names so that they cannot be confused"
-            raise DataError(f"{reading.dataset}: subjects {known[key]!r} and {clip.subject!r} may be one person, tested and trained on at once; {text}")
+            pair = (known[key], clip.subject)
+            alike = len({unicodedata.normalize("NFC", name) for name in pair}) == 1
+            told = [ascii(name) if alike else repr(name) for name in pair]  # what looks the same is spelt out
+            raise DataError(f"{reading.dataset}: subjects {told[0]} and {told[1]} may be one person, tested and trained on at once; {text}")
+
+
+def _folded(name: str) -> str:
+    """A name whatever its case, its width, and how its accents are composed."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _check_frames(reading: Reading) -> None:
+    """Raise `DataError` for two persons in the same frames, under whatever path: they would be trained on and tested at once."""
+    places: dict[str, list[Recording]] = {}
+    for clip in reading.recordings.values():
+        places.setdefault(os.path.realpath(clip.folder), []).append(clip)
+    for clips in places.values():
+        last: Recording | None = None  # that reaches furthest: where clips before it overlapped, they were of one person
+        for clip in sorted(clips, key=_span):
+            if last is not None and clip.subject != last.subject and _span(clip)[0] <= _span(last)[1]:
+                rows = " and ".join(f"{one.where} ({one.subject})" for one in (last, clip))
+                raise DataError(
+                    f"{reading.dataset}: {rows} give the same frames to two people, one tested while the other is trained on; "
+                    "correct the subject, take one out, or cut the pictures apart where both are seen"
+                )
+            last = clip if last is None or _span(clip)[1] > _span(last)[1] else last
+
+
+def _span(clip: Recording) -> tuple[int, int]:
+    """Numbers of the first and last frame of the interval in their folder or video."""
+    return frame_number(clip.names[clip.start]), frame_number(clip.names[clip.stop])
 
 
 def _content(file: Path) -> str:

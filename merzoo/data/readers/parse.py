@@ -14,6 +14,8 @@ TEXT_LIMIT = 200  # characters
 _INT = re.compile(r"[+-]?[0-9]{1,15}(?:\.0*)?")
 _NARROW = {0xFF01 + at: 0x21 + at for at in range(94)}  # full-width signs to the plain ones; not NFKC, which reads a footnote mark as a digit (12² as 122)
 _SEPARATORS = re.compile(r"[+,;、]")
+_STATIC_APART = re.compile(r"\s*\(\s*k\s*\)", re.IGNORECASE)
+STATIC, UNDECIDED = "static", "undecided"  # why a token was left out
 _OR = re.compile(r"or", re.IGNORECASE)
 _STATIC = re.compile(r"\(\s*k\s*\)", re.IGNORECASE)
 _NOISE = re.compile(r"[\s()\[\]{}?*'’\".#_]+")
@@ -78,13 +80,23 @@ class AUs:
     aus: tuple[int, ...] = ()
     skipped: tuple[str, ...] = ()
 
+    @property
+    def undecided(self) -> bool:
+        """Whether a token names units of which one is active and nobody says which: the others of the cell are sure, these are unknown."""
+        return any(token.endswith(f"({UNDECIDED})") for token in self.skipped)
+
+    @property
+    def known(self) -> bool:
+        """Whether the cell says something: an active unit, that none is, or static ones alone; not where everything in it was left out for another reason."""
+        return bool(self.aus) or all(token.endswith(f"({STATIC})") for token in self.skipped)
+
 
 def parse_aus(cell: object) -> AUs | None:
     """Action units of a cell like "L4B+R12", "4，12" or "AU1 + AU2"; None where nobody coded them (an empty cell, nan, "/").
 
     "0", "no" and "none" say that somebody looked and saw none: no active unit (our choice). Tokens stand between "+", ",", ";", "、" or their full-width
-    forms; sides (L, R, LL, RR, B, T) and intensities (A to E) are dropped. Left out with a reason: "(k)" (static in 4DME), "or" and "/" (undecided), and
-    whatever does not hold one number from 1 to 99.
+    forms, and between "&" or white space where every piece is then a unit; sides (L, R, LL, RR, B, T) and intensities (A to E) are dropped. Left out with a
+    reason: "(k)" (static in 4DME), "or" and "/" (undecided), and whatever does not hold one number from 1 to 99.
     """
     text = _clean(cell).translate(_NARROW).strip()
     if text.lower() in _NOBODY_CODED:
@@ -92,7 +104,7 @@ def parse_aus(cell: object) -> AUs | None:
     if text.lower() in _NONE_ACTIVE:
         return AUs()
     found, skipped = set(), []
-    for token in filter(None, (part.strip() for part in _SEPARATORS.split(text))):
+    for token in filter(None, (piece for part in _SEPARATORS.split(text) for piece in _pieces(part.strip()))):
         au, reason = _token(token)
         if au:
             found.add(au)
@@ -101,13 +113,21 @@ def parse_aus(cell: object) -> AUs | None:
     return AUs(tuple(sorted(found)), tuple(skipped))
 
 
+def _pieces(token: str) -> list[str]:
+    """A token as it is, or its pieces between "&" or white space where each is a unit: "4 7" is two, and "AU 4", "4 or 5" and "1 x" stay whole."""
+    for pieces in (re.split(r"\s*&\s*", token), re.split(r"[\s&]+", _STATIC_APART.sub("(k)", token))):
+        if len(pieces) > 1 and all(_token(piece)[1] in ("", STATIC) for piece in pieces):
+            return pieces
+    return [token]
+
+
 def _token(token: str) -> tuple[int, str]:
     """(number, "") or (0, why not)."""
-    if _STATIC.search(token):
-        return 0, "static"
-    if _OR.search(token) or "/" in token:
-        return 0, "undecided"
     runs = re.findall(r"[0-9]+", token)
+    if _STATIC.search(token) and len(runs) <= 1:
+        return 0, STATIC
+    if _OR.search(token) or "/" in token:
+        return 0, UNDECIDED
     match = _AU.fullmatch(_NOISE.sub("", token))
     if len(runs) != 1 or not match or not 1 <= int(match[1]) <= 99:
         return 0, "not an action unit"

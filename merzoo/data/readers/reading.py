@@ -31,12 +31,21 @@ class Recording:
     stop: int
     emotion: str  # in the words of `parse_emotion`; several joined by "+"
     raw_emotion: str
-    aus: str | None  # "4+12"; None where nobody coded them
+    aus: str | None  # "4+12"; None where nobody coded them, or nothing in the cell can be read
     fold: str = ""  # of an official split
     notes: tuple[str, ...] = ()  # what was mended
     release: Release | None = None  # where it is another than that of the tree
     fps: float | None = None  # where it is another than that of the data set
     video: bool = False  # `folder` is a video file, and `names` are the numbers of its frames
+    unsure: str = ""  # what the cell of action units has beside `aus` that says neither active nor inactive: "R12 or R15 (undecided)"
+    where: str = ""  # sheet and row
+
+    @property
+    def why_no_aus(self) -> str:
+        """Why the clip has no action units as labels, "" where it has."""
+        if self.unsure:
+            return f"its action units are unclear: {self.unsure}" + (f"; sure are {self.aus}" if self.aus else "")
+        return "nobody coded its action units" if self.aus is None else ""
 
 
 @dataclass(frozen=True)
@@ -95,13 +104,17 @@ class Reading:
         dataset: str = "",
         fps: float | None = None,
         video: bool = False,
+        gone: int = 0,
     ) -> None:
         """One annotation.
 
         where: sheet and row. subject: its padded id. clip_id: unique in the subject. frames: what is on disk (None: no folder). interval: onset, apex and
         offset in frame numbers as they stand in the sheet; an apex that is missing or outside gives the middle frame. fault: why the data set's authors say
-        that it is none. dataset, release, fps: where they are not those of the reading. video: `frames` are those of a video file. What cannot be a clip
-        goes to `dropped`.
+        that it is none. dataset, release, fps: where they are not those of the reading. video: `frames` are those of a video file. gone: frames known to be
+        missing beyond those of the interval. What cannot be a clip goes to `dropped`.
+
+        aus: the cell of action units. Where nothing in it can be read, they are unknown and not all inactive. One with a choice ("4 + R12 or R15") keeps what
+        is sure in `aus`, and the clip is none of the part "aus", in which 12 and 15 would count as inactive (our choice); static ones ("17(k)") are inactive.
         """
         self.rows += 1
         self.annotated.append((kind, subject, emotion))
@@ -125,7 +138,7 @@ class Reading:
         at = min(inside, key=lambda i: (abs(numbers[i] - peak), i))
         if not reason and numbers[at] != peak:
             reason = f"{peak} is not on disk, {numbers[at]} is the nearest frame"
-        gone = sum(onset <= number <= offset for number in absent)
+        gone += sum(onset <= number <= offset for number in absent)
         if kind == "macro" and len(inside) > self.most_frames:
             chosen = thin(Interval(start, at, stop), max(3, self.most_frames))
             names, start, at, stop = tuple(names[i] for i in chosen), 0, chosen.index(at), len(chosen) - 1
@@ -136,14 +149,33 @@ class Reading:
         if gone:
             self.missing[sample_id] = gone
             notes = (*notes, f"{gone} frames missing")
-        found = parse_aus(aus)
-        units = None if found is None else "+".join(map(str, found.aus))
-        if found is not None and found.skipped:
-            notes = (*notes, f"AUs left out: {', '.join(found.skipped)}")
+        units, unsure, told = _units(aus)
+        notes = (*notes, *told, *frames.notes)
         self.recordings[sample_id] = Recording(
             sample_id, f"{dataset}:{subject}", clip_id, kind, frames.folder, names, start, at, stop,
-            emotion, raw_emotion or emotion, units, fold, notes, release, fps, video,
+            emotion, raw_emotion or emotion, units, fold, notes, release, fps, video, unsure, where,
         )  # fmt: skip
+
+    def notes(self) -> dict[str, list[str]]:
+        """sample id -> what was mended or passed over in its clip, but for what `apexes`, `missing` and `corrections` tell already."""
+        corrected = {applied.note for applied in self.corrections}
+        told = {}
+        for sample_id, clip in self.recordings.items():
+            known = {f"apex: {self.apexes.get(sample_id)}", f"{self.missing.get(sample_id)} frames missing"}
+            left = [note for note in clip.notes if note not in corrected and note not in known]
+            if left:
+                told[sample_id] = left
+        return told
+
+
+def _units(cell: object) -> tuple[str | None, str, tuple[str, ...]]:
+    """(active units, what is unsure beside them, notes) of a cell of action units."""
+    found = parse_aus(cell)
+    if found is None:
+        return None, "", ()
+    left = plain(", ".join(found.skipped), 200)
+    unsure = left if found.undecided or not found.known else ""
+    return "+".join(map(str, found.aus)) if found.known else None, unsure, (f"AUs left out: {left}",) if left else ()
 
 
 def _fault(sample_id: str, known: dict[str, Recording], frames: FrameList | None, interval: tuple[object, object, object], kind: str) -> str:
@@ -152,7 +184,7 @@ def _fault(sample_id: str, known: dict[str, Recording], frames: FrameList | None
     if sample_id in known:
         return "the same clip stands in an earlier row"
     if frames is None or not frames.numbers:
-        return "no frames on disk"
+        return (frames.fault if frames else "") or "no frames on disk"
     if onset is None or offset is None:
         return f"onset {interval[0]!r} and offset {interval[2]!r} are not both frame numbers"
     if offset < onset or (offset == onset and kind == "micro"):

@@ -9,7 +9,7 @@ from merzoo.data.readers.annotation import add_rows, read_annotation
 from merzoo.data.readers.base import Recorded
 from merzoo.data.readers.parse import parse_text
 from merzoo.data.readers.reading import Reading
-from merzoo.data.readers.tree import below, find_folder, find_sheets, numbered_clips, release_of
+from merzoo.data.readers.tree import below, find_folder, find_sheets, numbered_clips, other_release, release_of
 
 COLUMNS = {
     "subject": ("Subject",),
@@ -42,9 +42,9 @@ class Samm(Recorded):
         """One recording a row of the sheet that has frames."""
         sheets = find_sheets(self, "SAMM*Micro*FACS*", "SAMM*.xls*", "*.xlsx", "*.xls")
         folder, _ = find_folder(self, FOLDERS, SUBJECT)
-        reading = Reading(self.name, self.fps, release_of(folder))
+        reading = Reading(self.name, self.fps, release_of(folder), remarks=other_release(self, FOLDERS, folder, SUBJECT))
         rows = read_annotation(reading, sheets, COLUMNS)
-        spare = add_rows(reading, rows, numbered_clips(folder, SUBJECT), digits=3, named=_padded)
+        spare = add_rows(reading, rows, numbered_clips(folder, SUBJECT, self.unread), digits=3, named=_padded)
         reading.unlabelled += [below(self.root, path) for path in spare]
         return reading
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from merzoo.data.readers.base import Recorded
-from merzoo.data.readers.frames import FrameList, list_frames
+from merzoo.data.readers.frames import FrameList, frames_in
 from merzoo.data.readers.parse import parse_emotion, parse_int, parse_text
 from merzoo.data.readers.reading import Reading
 from merzoo.data.readers.sheets import Row, read_sheet
@@ -68,12 +68,12 @@ class Smic(Recorded):
 
     def _short(self, folder: Path) -> Reading:
         reading = Reading(self.name, self.fps, release_of(folder))
-        for path, is_folder in walk(folder, 4):
+        for path, is_folder in walk(folder, 4, self.unread):
             parts = path.relative_to(folder).parts
             subject = re.fullmatch(SUBJECT, parts[0], re.IGNORECASE)
             if not is_folder or not subject or len(parts) != 4 or parts[1].lower() != MICRO:
                 continue
-            emotion, frames = parse_emotion(parts[2]), list_frames(path)
+            emotion, frames = parse_emotion(parts[2]), frames_in(path)
             numbers = frames.numbers or (0,)
             code = CLIP.fullmatch(path.name)
             said = CODES.get(code[2].lower(), emotion) if code else emotion
@@ -87,7 +87,7 @@ class Smic(Recorded):
     def _long(self, sheet: Path) -> Reading:
         folder = next(iter(find_folders(self, LONG_FOLDERS, SUBJECT)), None) or holding(self, LONG_FOLDERS, SUBJECT)
         reading = Reading(self.name, self.fps, release_of(folder), [sheet])
-        there, used = numbered_clips(folder, SUBJECT), set()
+        there, used = numbered_clips(folder, SUBJECT, self.unread), set()
         known = {(subject, _known_as(name)): path for (subject, name), path in there.items()}
         for row in read_sheet(sheet, LONG_COLUMNS, required=("subject", "filename", "onset", "offset", "emotion")).rows:
             where, name = f"{sheet.name} row {row.number}", _known_as(parse_text(row.cells.get("filename")))
@@ -98,7 +98,7 @@ class Smic(Recorded):
             number = int(subject[1] or subject[2])
             used.add((number, name))
             path = known.get((number, name))
-            _add_long(reading, where, f"{number:02d}", name, list_frames(path) if path else None, row)
+            _add_long(reading, where, f"{number:02d}", name, frames_in(path) if path else None, row)
         reading.unlabelled += [below(self.root, path) for clip, path in known.items() if clip not in used]
         return reading
 
@@ -136,5 +136,5 @@ def _has_micro(folder: Path) -> bool:
     """Whether a folder holds subjects with a folder "micro" each."""
     return any(
         is_folder and len(parts := path.relative_to(folder).parts) == 2 and re.fullmatch(SUBJECT, parts[0], re.IGNORECASE) and parts[1].lower() == MICRO
-        for path, is_folder in walk(folder, 2)
+        for path, is_folder in walk(folder, 2, {})
     )

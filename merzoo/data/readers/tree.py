@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merzoo.data.readers.crops import Release
+from merzoo.data.readers.frames import is_folder
 from merzoo.errors import DataError
 from merzoo.text import plain
 
@@ -20,12 +21,8 @@ if TYPE_CHECKING:
 
 SHEETS = (".xlsx", ".xls", ".csv")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+Unread = dict[Path, str]  # folders that could not be read -> why
 DEPTH = 4  # levels below the root that are searched: archives often add one or two of their own
-
-
-def find_sheet(dataset: Recorded, *patterns: str) -> Path:
-    """The annotation file: the first of `find_sheets`."""
-    return find_sheets(dataset, *patterns)[0]
 
 
 def find_sheets(dataset: Recorded, *patterns: str) -> list[Path]:
@@ -33,8 +30,8 @@ def find_sheets(dataset: Recorded, *patterns: str) -> list[Path]:
 
     Raises `DataError` that says what is looked for.
     """
-    every = walk(dataset.root, DEPTH, dataset.closed)
-    files = [path for path, is_folder in every if not is_folder and path.suffix.lower() in SHEETS and not path.name.startswith("~$")]
+    every = walk(dataset.root, DEPTH, dataset.unread, dataset.closed)
+    files = [path for path, inner in every if not inner and path.suffix.lower() in SHEETS and not path.name.startswith("~$")]
     for pattern in patterns:
         found = [path for path in files if fnmatch(path.name.lower(), pattern.lower())]
         if found:
@@ -55,6 +52,18 @@ def find_folder(dataset: Recorded, names: Mapping[str, Sequence[str]], like: str
     wanted = [name for group in names.values() for name in group]
     folder = holding(dataset, wanted, like)
     return folder, release_of(folder)
+
+
+def other_release(dataset: Recorded, names: Mapping[str, Sequence[str]], read: Path, like: str = "") -> list[str]:
+    """A remark on each folder of the other release that is there too, and is not the one read, in it or around it."""
+    found = [path for release in names for path in find_folders(dataset, names[release], like)]
+    others = [path for path in found if path != read and path not in read.parents and read not in path.parents]
+    count, here = (lambda path: len(clip_folders(path, 2, {}))), below(dataset.root, read)
+    return [
+        f"{here} is read ({count(read)} folders of clips), {below(dataset.root, other)} is not ({count(other)}); "
+        f"to use that one, give a --root that holds it and the sheet, and not {read.name}"
+        for other in others
+    ]
 
 
 def find_folders(dataset: Recorded, names: Sequence[str], like: str = "") -> list[Path]:
@@ -78,25 +87,45 @@ def holding(dataset: Recorded, names: Sequence[str], like: str) -> Path:
 
 def folders(dataset: Recorded) -> list[Path]:
     """The root and the folders below it, to the depth that is searched."""
-    return [dataset.root, *(path for path, is_folder in walk(dataset.root, DEPTH, dataset.closed) if is_folder)]
+    return [dataset.root, *(path for path, inner in walk(dataset.root, DEPTH, dataset.unread, dataset.closed) if inner)]
 
 
 def _holds(folder: Path, like: str) -> bool:
     """Whether a folder has folders of such a name."""
-    return not like or any(is_folder and re.fullmatch(like, path.name, re.IGNORECASE) for path, is_folder in walk(folder, 1))
+    return not like or any(inner and re.fullmatch(like, path.name, re.IGNORECASE) for path, inner in walk(folder, 1, {}))
 
 
 def release_of(folder: Path) -> Release:
     """ "raw" where the first picture below a folder is wider than 1.2 times its height, else "cropped" (our choice: crops of faces are upright or square, the
     cameras of all data sets are not). Raises `DataError` where no picture can be read."""
-    for place, inner, names in os.walk(folder, followlinks=True):
-        inner.sort()  # so that every machine looks at the same picture
-        for name in sorted(names)[:3]:
-            if name.lower().endswith(PICTURES):
-                picture = _grey(Path(place) / name)
-                if picture is not None:
-                    return "raw" if picture.shape[1] > 1.2 * picture.shape[0] else "cropped"
+    for pictures in pictures_below(folder, {}):
+        for file in pictures[:3]:
+            picture = _grey(file)
+            if picture is not None:
+                return "raw" if picture.shape[1] > 1.2 * picture.shape[0] else "cropped"
     raise DataError(f"{folder} has no picture that can be read; extract the archive again")
+
+
+def pictures_below(folder: Path, unread: Unread, depth: int = 6, seen: set[tuple[int, int]] | None = None) -> Iterator[list[Path]]:
+    """The pictures of a folder and of those up to `depth` levels below it, folder by folder, sorted, so that every machine looks at the same one first.
+
+    Links are followed; a folder that was met already, under whatever name, is passed over, so that links in a circle end. unread: see `walk`.
+    """
+    seen = set() if seen is None else seen
+    try:
+        state = folder.stat()
+        if (state.st_dev, state.st_ino) in seen:
+            return
+        seen.add((state.st_dev, state.st_ino))
+        with os.scandir(folder) as entries:
+            listed = sorted((e.name, is_folder(e)) for e in entries if not e.name.startswith(".") and e.name != "__MACOSX")
+    except OSError as error:
+        unread[folder] = error.strerror or "unknown error"
+        return
+    yield [folder / name for name, inner in listed if not inner and name.lower().endswith(PICTURES)]
+    for name, inner in listed:
+        if inner and depth > 1:
+            yield from pictures_below(folder / name, unread, depth - 1, seen)
 
 
 def _grey(file: Path) -> np.ndarray | None:
@@ -104,30 +133,34 @@ def _grey(file: Path) -> np.ndarray | None:
     import cv2
     import numpy as np
 
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaints would reach stderr beside our one line
     try:
         data = np.frombuffer(file.read_bytes(), np.uint8)
         return cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) if data.size else None  # type: ignore[return-value]
     except (OSError, cv2.error):
         return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
-def clip_folders(folder: Path, depth: int) -> dict[str, Path]:
+def clip_folders(folder: Path, depth: int, unread: Unread) -> dict[str, Path]:
     """{"subject/clip" in lower case: folder} of all folders `depth` levels below `folder`."""
     found = {}
-    for path, is_folder in walk(folder, depth):
+    for path, inner in walk(folder, depth, unread):
         relative = path.relative_to(folder)
-        if is_folder and len(relative.parts) == depth:
+        if inner and len(relative.parts) == depth:
             found[relative.as_posix().lower()] = path
     return found
 
 
-def numbered_clips(folder: Path, like: str) -> dict[tuple[int, str], Path]:
+def numbered_clips(folder: Path, like: str, unread: Unread) -> dict[tuple[int, str], Path]:
     """{(number of the subject, name of the clip in lower case): folder} of subject/clip below `folder`, padded or not.
 
     like: a regular expression for folders of subjects, whose first group is the number. Of two folders for one clip (sub1, sub01) the first by name stays.
     """
     found: dict[tuple[int, str], Path] = {}
-    for path in clip_folders(folder, 2).values():
+    for path in clip_folders(folder, 2, unread).values():
         subject = re.fullmatch(like, path.parent.name, re.IGNORECASE)
         if subject:
             found.setdefault((int(subject[1]), path.name.lower()), path)
@@ -139,19 +172,21 @@ def below(root: Path, path: Path) -> str:
     return plain(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())
 
 
-def walk(folder: Path, depth: int, closed: str = "") -> Iterator[tuple[Path, bool]]:
+def walk(folder: Path, depth: int, unread: Unread, closed: str = "") -> Iterator[tuple[Path, bool]]:
     """(path, whether it is a folder) of everything but pictures and hidden files up to `depth` levels below a folder, sorted.
 
-    closed: folders of such a name (regular expression, case aside) are given and not entered.
+    unread: takes the folders that cannot be read, each with the reason. closed: folders of such a name (regular expression, case aside) are given and not
+    entered.
     """
     try:
         with os.scandir(folder) as entries:
             # Pictures are most of a tree: left out before anything is made of them.
             kept = [e for e in entries if not e.name.lower().endswith(PICTURES) and not e.name.startswith(".") and e.name != "__MACOSX"]
-            listed = sorted((e.name, e.path, e.is_dir()) for e in kept)
+            listed = sorted((e.name, e.path, is_folder(e)) for e in kept)
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({error.strerror}); check its permissions") from None
-    for name, path, is_folder in listed:
-        yield Path(path), is_folder
-        if is_folder and depth > 1 and not (closed and re.fullmatch(closed, name, re.IGNORECASE)):
-            yield from walk(Path(path), depth - 1, closed)
+        unread[folder] = error.strerror or "unknown error"
+        return
+    for name, path, inner in listed:
+        yield Path(path), inner
+        if inner and depth > 1 and not (closed and re.fullmatch(closed, name, re.IGNORECASE)):
+            yield from walk(Path(path), depth - 1, unread, closed)
