@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from merzoo.cli import main
+from merzoo.data.roots import remembered
 from merzoo.testing.published import casme2_rows, samm_rows, smic_clips
 from merzoo.testing.trees import Annotated, casme2, samm, smic
 
@@ -61,6 +62,31 @@ def test_verify_of_a_composite(tmp_path: Path, capsys: pytest.CaptureFixture[str
     roots = {"casme2": casme2(tmp_path / "casme2", casme2_rows()), "samm": samm(tmp_path / "samm", samm_rows()), "smic": smic(tmp_path / "x", smic_clips())}
     code, out, err = run(capsys, "verify", "megc2019", *(f"--root={name}={root}" for name, root in roots.items()))
     assert (code, err) == (0, "") and "442 of 68 subjects (MEGC2019)" in out
+
+
+def test_only_what_was_opened_is_remembered(tmp_path: Path, few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    casme2(shelf / "CASME2", casme2_rows()[:40])
+    samm(shelf / "samm", samm_rows()[:40])
+    (shelf / "holiday").mkdir()
+    smic(shelf / "smic", smic_clips()[:3])
+    assert run(capsys, "verify", "cross-emotions:casme2,samm", "--root", str(shelf))[0] == 1
+    assert remembered() == {"casme2": str(shelf / "CASME2"), "samm": str(shelf / "samm")}
+    assert run(capsys, "verify", "casme2", "--root", str(few / "Cropped"))[0] == 2  # nothing is read there
+    assert run(capsys, "verify", "casme2")[0] == 1 and remembered()["casme2"] == str(shelf / "CASME2")
+
+
+def test_what_is_prepared_is_read_again_and_compared(few: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("prepare", "casme2", "--root", str(few), "--size", "32", "--check")
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0 and "casme2: 1 chunks read, all as they were written" in out
+    (chunk,) = cache.glob("stores/*/*.u8")
+    content = chunk.read_bytes()
+    chunk.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert run(capsys, *arguments[:-1])[0] == 0  # what a size does not tell
+    code, _, err = run(capsys, *arguments)
+    assert code == 2 and err.count("\n") == 1 and f"is damaged ({chunk.name}); delete that folder and it is built anew" in err
 
 
 def test_prepare_twice(few: Path, capsys: pytest.CaptureFixture[str]) -> None:

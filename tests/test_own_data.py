@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,37 @@ def test_a_face_in_a_video_is_found_and_aligned_as_in_the_crops(place: Path) -> 
             crops = source.crops(sample, Preprocessing(size=64))
             assert crops.shape == (frames, 64, 64, 3)
             assert np.abs(crops[0].astype(int) - 128).mean() > 15  # a face, and not the grey around it
+
+
+def test_an_edited_frame_of_the_same_size_is_decoded_anew_and_a_copy_elsewhere_is_the_same_data(place: Path, tmp_path: Path) -> None:
+    here, copied = tmp_path / "here", tmp_path / "copied"
+    for target in (here, copied):
+        shutil.copytree(place, target, copy_function=shutil.copyfile)  # as by a tool that does not keep the times of files
+    data, copy = (open_dataset(str(folder / "clips.csv")) for folder in (here, copied))
+    assert copy.manifest_hash == data.manifest_hash
+    before = data.sources[0].source_hash
+    assert open_dataset(str(here / "clips.csv")).sources[0].source_hash == before
+    assert isinstance(data, Own)
+    clips = data.reading.recordings.values()
+    frames, film = (next(clip for clip in clips if clip.video is video) for video in (False, True))
+    for picture in (frames.folder / frames.names[1], film.folder):
+        content = picture.read_bytes()
+        at = len(content) // 2
+        picture.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        after = open_dataset(str(here / "clips.csv")).sources[0].source_hash
+        assert after != before
+        before = after
+
+
+def test_a_macro_clip_without_a_label_is_not_one_that_shows_none(place: Path) -> None:
+    rows = pd.read_csv(place / "clips.csv", dtype=str, keep_default_na=False)
+    rows.loc[0, "label"] = "happiness+surprise"
+    rows.loc[1, ["kind", "label"]] = ["macro", ""]
+    (place / "several.csv").write_text(rows.fillna("").to_csv(index=False))
+    data = open_dataset(str(place / "several.csv"))
+    assert data.task == "multi-label"
+    macro = data.table().query("kind == 'macro'")
+    assert len(macro) == 1 and macro["emotion"].isna().all() and not data.table().query("kind == 'micro'")["emotion"].isna().any()
 
 
 def evaluated(place: Path, **options: object) -> dict[str, object]:

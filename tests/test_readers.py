@@ -110,6 +110,26 @@ def test_the_source_is_the_same_in_every_place_and_part(name: str, tmp_path: Pat
 
 
 @each
+def test_the_source_is_the_same_from_a_folder_higher_up(name: str, tmp_path: Path) -> None:
+    low = opened(name, tmp_path / "shelf" / name)
+    high = READERS[name][0](tmp_path)
+    assert high.root != low.root
+    assert (high.sources[0].source_hash, high.manifest_hash) == (low.sources[0].source_hash, low.manifest_hash)
+
+
+@each
+def test_every_frame_counts(name: str, tmp_path: Path) -> None:
+    data = opened(name, tmp_path)
+    clip = max(data.reading.recordings.values(), key=lambda clip: len(clip.names))
+    seen = {data.sources[0].source_hash}
+    for picture in clip.names:
+        with (clip.folder / picture).open("ab") as file:
+            file.write(b"\0")
+        seen.add(opened(name, tmp_path).sources[0].source_hash)
+    assert len(seen) == 1 + len(clip.names) > 3
+
+
+@each
 @pytest.mark.parametrize("change", ["bytes", "gone", "more"])
 def test_the_source_tells_other_frames(name: str, change: str, tmp_path: Path) -> None:
     data = opened(name, tmp_path)
