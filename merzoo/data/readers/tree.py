@@ -107,7 +107,7 @@ def release_of(folder: Path) -> Release:
 
 
 def pictures_below(folder: Path, unread: Unread, depth: int = 6, seen: set[tuple[int, int]] | None = None) -> Iterator[list[Path]]:
-    """The pictures of a folder and of those up to `depth` levels below it, folder by folder, sorted, so that every machine looks at the same one first.
+    """The pictures of a folder and of those below it, `depth` levels in all, folder by folder, sorted: every machine looks at the same one first.
 
     Links are followed; a folder that was met already, under whatever name, is passed over, so that links in a circle end. unread: see `walk`.
     """
