@@ -52,8 +52,9 @@ def run(target: Target, model: str | ModelSpec, *, seeds: int = 3, preset: str =
         report: Callable[[str, int, int], None] | None = None) -> list[dict[str, Any]]:  # fmt: skip
     """Evaluate one target whose data are here, going on where an earlier attempt stopped; reported and re-measured side by side.
 
-    A list of {data, protocol, metric, reported, table, note, measured {value, low, high}, difference (null: nothing reported), inside (whether the reported
-    value lies in the interval), run}. Raises as `evaluate`, and `UsageError` where the data are missing.
+    A list of {data, protocol, metric, part, reported, table, note, measured {value, low, high} (null where the result has none), of: what was measured, as
+    `measured` says it, difference (null: nothing reported), inside (whether the reported value lies in the interval; null without one), run}. Raises as
+    `evaluate`, and `UsageError` where the data are missing.
     """
     from merzoo.evaluation.evaluate import evaluate
 
@@ -67,12 +68,29 @@ def run(target: Target, model: str | ModelSpec, *, seeds: int = 3, preset: str =
 
 
 def _compared(row: Reported, result: Mapping[str, Any], out: Path) -> dict[str, Any]:
-    found = result["scores"].get(row.metric)
-    facts = {**asdict(row), "reported": row.value, "measured": found, "difference": None, "inside": None, "run": str(out)}
+    found, of = measured(row, result)
+    facts = {**asdict(row), "reported": row.value, "measured": found, "of": of, "difference": None, "inside": None, "run": str(out)}
     del facts["value"]
     if found is not None and row.value is not None:
-        facts |= {"difference": found["value"] - row.value, "inside": found["low"] <= row.value <= found["high"]}
+        inside = None if found["low"] is None else found["low"] <= row.value <= found["high"]
+        facts |= {"difference": found["value"] - row.value, "inside": inside}
     return facts
+
+
+def measured(row: Reported, result: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """What of a result a reported number is compared with, None where the result has no such score, and in words what it is.
+
+    A number of one data set is compared with that slice. Where each data set was left out as a whole, a number of all is compared with the mean over the data
+    sets, as CD6ME averages; that mean has no interval ("low" and "high" null). Any other is compared with the score of all clips pooled.
+    """
+    slices = result.get("slices", {})
+    if row.part:
+        return slices.get(row.part, {}).get("scores", {}).get(row.metric), f"clips of {row.part}"
+    if row.protocol == "lodo" and "mean_of_slices" in result:
+        each = [one["scores"][row.metric]["value"] for one in slices.values() if row.metric in one["scores"]]
+        mean = {"value": sum(each) / len(each), "low": None, "high": None} if each else None
+        return mean, "mean over data sets"
+    return result["scores"].get(row.metric), "all clips"
 
 
 def _target(
@@ -81,6 +99,9 @@ def _target(
     place = out / re.sub(r"[^A-Za-z0-9.-]+", "-", f"{data}-{protocol}-{preset}" + (f"-{macro}" if macro else ""))
     words = ["merzoo", "evaluate", spec.name, "--data", data, "--protocol", protocol, "--preset", preset, "--seeds", str(seeds)]
     words += ["--macro", macro] if macro else []
+    given = {key: root for name in (data, macro) if name for key, root in _of(name, roots).items()}
+    for key, root in given.items():
+        words += ["--root", f"{key}={root}" if key else str(root)]
     words += ["--out", str(place)]
     opened: list[Dataset] = []
     missing = []
@@ -117,5 +138,6 @@ def _ask(name: str) -> str:
 
 
 def told(rows: Sequence[Reported]) -> str:
-    """What the paper reports of a target, in words: "UF1 0.8403, UAR 0.8375 (Table 3)"."""
-    return ", ".join(f"{row.metric} {'not known to us' if row.value is None else row.value}" + (f" ({row.table})" if row.table else "") for row in rows)
+    """What the paper reports of a target, in words: "uf1 0.8403 (Table 3), casme2 uf1 0.9 (Table 3)"."""
+    numbers = [(f"{row.part} {row.metric}".strip(), "not known to us" if row.value is None else row.value, f" ({row.table})" if row.table else "") for row in rows]
+    return ", ".join(f"{name} {value}{table}" for name, value, table in numbers)

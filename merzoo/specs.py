@@ -49,6 +49,7 @@ class Reported:
 
     data, protocol, macro, preset: as `merzoo evaluate` takes them. metric: "uf1", "uar", "accuracy" or "au_f1". value: in [0, 1]; None where the paper is
     known to evaluate this way and its table is not known to us. table: where it stands. note: how the paper measured otherwise, what is our choice here.
+    part: the data set of a composite that the number is of ("casme2"); "" for one of the whole.
     """
 
     data: str
@@ -59,6 +60,7 @@ class Reported:
     note: str = ""
     macro: str = ""
     preset: str = "full"
+    part: str = ""
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,18 @@ def test_the_headline_of_several_draws_is_the_mean_of_each_draws_pooled_score() 
     assert better.low > 0
 
 
+def test_what_draws_of_a_protocol_add_to_both_runs_cancels_where_they_are_the_same() -> None:
+    """Some draws are easy and some hard, for both runs; the second run is a little worse in each. Were the draws not the same, their noise would count."""
+    parts = [simulated(skill, draw=n) for n, skill in enumerate((0.1, 0.9, 0.2, 0.8))]
+    fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("sample_id", "subject", "label", "probabilities", "seed")}
+    run = Predictions(CLASSES, draw=np.repeat(np.arange(4), len(parts[0])), **fields)
+    worse = run.probabilities.copy()
+    worse[::30] = np.roll(worse[::30], 1, axis=1)
+    other = replace(run, probabilities=worse)
+    same, apart = (paired_difference(run, one, 1000).scores["accuracy"] for one in (other, replace(other, draw=other.draw + 10)))
+    assert same.value == pytest.approx(apart.value) and apart.high - apart.low > 3 * (same.high - same.low)
+
+
 def test_action_units_have_intervals_too() -> None:
     rng = np.random.default_rng(0)
     truth = rng.random((120, 4)) < 0.4

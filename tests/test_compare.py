@@ -32,6 +32,14 @@ def test_runs_on_other_data_are_refused(tmp_path: Path) -> None:
         compare(write_run(tmp_path / "a", TABLE), write_run(tmp_path / "b", other), 10)
 
 
+def test_flipped_labels_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = write_run(tmp_path / "a", TABLE, flip_labels=0.25), write_run(tmp_path / "b", TABLE)
+    assert [compare(a, b, 10)[side]["flip_labels"] for side in "ab"] == [0.25, 0.0]
+    assert main(["compare", str(a.path), str(b.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "an experiment: a share of 0.25 of the training labels is wrong" in lines[0] and "experiment" not in lines[1]
+
+
 def test_an_unfinished_run_is_warned_of(tmp_path: Path) -> None:
     half = write_run(tmp_path / "half", TABLE, folds=9)
     with pytest.warns(MerzooWarning, match="11 folds to do"):

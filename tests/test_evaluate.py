@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
+from merzoo.cli.evaluate import show
 from merzoo.data.clips import ClipData, Clips
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.errors import DataError, LeakageError, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
@@ -24,13 +25,14 @@ from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
 from merzoo.evaluation.predicting import audited as checked
 from merzoo.evaluation.predicting import positions, predict_clips
-from merzoo.evaluation.protocols import Fold, fold_id
-from merzoo.evaluation.runs import RunFolder, predictions
+from merzoo.evaluation.protocols import Fold, Protocol, fold_id
+from merzoo.evaluation.runs import RunFolder, predictions, result
 from merzoo.evaluation.splits import loso
 from merzoo.evaluation.workers import workers
 from merzoo.recognizer import assemble, build
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
+from merzoo.testing.runs import clip_table, facts, write_run
 from merzoo.training.engine import state_hash
 from merzoo.training.flips import flipped
 from merzoo.training.machine import Machine
@@ -313,12 +315,39 @@ def test_what_cannot_be_run_is_said_before_anything_is_written(tmp_path: Path) -
         ({"device": "tpu"}, UsageError),
         ({"only": ["nobody"]}, UnknownNameError),
         ({"protocol": "few-shot-0"}, DataError),
-        ({"protocol": "nowhere.json"}, RunError),
+        ({"protocol": "nowhere.json"}, DataError),
         ({"flip_labels": 1.5}, UsageError),
     ):
         with pytest.raises(error):
             evaluate(SPEC, **{"data": "synthetic:tiny", "out": out, **wrong})  # type: ignore[arg-type]
     assert not out.exists()
+
+
+@pytest.mark.parametrize("fault", ["foreign clip", "unlisted person", "trains on a test subject", "nothing to train on"])
+def test_a_manifest_whose_last_fold_is_wrong_leaves_nothing(data: ClipData, tmp_path: Path, fault: str) -> None:
+    whole = loso(data.table).folds
+    last, other = whole[-1], whole[0]
+    changed, error, words = {
+        "foreign clip": ({"train_ids": (*other.test_ids, "synthetic:s5000/none")}, DataError, "does not have"),
+        "unlisted person": ({"test_subjects": other.test_subjects}, LeakageError, "does not list everybody"),
+        "trains on a test subject": ({"train_ids": last.test_ids[1:], "test_ids": last.test_ids[:1]}, LeakageError, "training clips of fold"),
+        "nothing to train on": ({"test_subjects": tuple(person for fold in whole for person in fold.test_subjects)}, DataError, "nothing is left"),
+    }[fault]
+    (tmp_path / "p.json").write_text(json.dumps(Protocol("mine", (*whole[:-1], dataclasses.replace(last, **changed))).to_json()))
+    with pytest.raises(error, match=words):
+        evaluate(SPEC, "synthetic:tiny", str(tmp_path / "p.json"), out=tmp_path / "run", precision="fp32")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_was_tested_is_shown_and_of_how_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = clip_table()
+    data = {**facts(table)["data"], "samples": 24}
+    show(result(write_run(tmp_path / "all", table, data=data), 5), tmp_path)
+    assert "tested: 24 clips, 6 subjects" in capsys.readouterr().out.splitlines()[0]
+    few = Protocol("file:loso", loso(table).folds[:1]).to_json()
+    show(result(write_run(tmp_path / "few", table, data=data, protocol=few, flip_labels=0.2), 5), tmp_path)
+    head, experiment, *_ = capsys.readouterr().out.splitlines()
+    assert "file:loso on toy:benchmark · tested: 4 of 24 clips, 1 of 6 subjects" in head and "no score: a share of 0.2" in experiment
 
 
 # Audit: what each epoch would have said
@@ -368,6 +397,16 @@ def test_looking_at_the_test_clips_leaves_modes_random_numbers_and_the_account_o
     assert recognizer.training and recognizer.backbone.training and not recognizer.head.training
     assert state_hash(recognizer) == state and torch.equal(torch.get_rng_state(), random) and data.drawn == {3}
     assert not torch.is_inference_mode_enabled() and all(p.requires_grad for p in recognizer.parameters())
+
+
+def test_looking_at_the_test_clips_asks_no_auxiliary_task(data: ClipData, monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer, machine = assemble(SPEC, "full", data.labels), Machine("cpu", "fp32", 1)
+    asked: list[int] = []
+    monkeypatch.setattr(type(recognizer), "auxiliary_predictions", lambda self, looks: asked.append(len(looks)) or {})
+    found = positions(recognizer, frozen_clips(data), machine)
+    assert not asked
+    rows = predict_clips(recognizer, frozen_clips(data), machine)
+    assert asked and found == [row["probabilities"].index(max(row["probabilities"])) for row in rows]
 
 
 def frozen_clips(data: ClipData) -> Clips:

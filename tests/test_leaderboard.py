@@ -10,7 +10,9 @@ import pytest
 
 from merzoo.cli import main
 from merzoo.errors import RunError, UsageError
+from merzoo.evaluation.protocols import Protocol
 from merzoo.evaluation.runs import RunFolder, result
+from merzoo.evaluation.splits import loso
 from merzoo.leaderboard.build import build
 from merzoo.leaderboard.page import count, duration
 from merzoo.testing.runs import clip_table, facts, record, write_run
@@ -139,6 +141,21 @@ def test_a_run_with_its_own_truth_gets_its_own_table(runs: Path, tmp_path: Path)
         path.write_text(json.dumps(made))
     board = build(runs, tmp_path / "site", resamples=50)
     assert [[row["run"] for row in group["rows"]] for group in board["groups"] if any(row["run"] == "cheat" for row in group["rows"])] == [["cheat"]]
+
+
+def test_an_experiment_with_flipped_labels_is_not_ranked(runs: Path, tmp_path: Path) -> None:
+    write_run(runs / "flipped", TABLE, skill=1.0, flip_labels=0.2)
+    board = build(runs, tmp_path / "site", resamples=50)
+    assert [(out["run"], "0.2 of its training labels was flipped" in out["reason"]) for out in board["left_out"]] == [("flipped", True)]
+    assert not any(row["run"] == "flipped" for group in board["groups"] for row in group["rows"])
+
+
+def test_rows_show_how_many_clips_were_tested(runs: Path, tmp_path: Path) -> None:
+    easy = Protocol("file:loso", loso(TABLE).folds[:2])
+    write_run(runs / "easy", TABLE, model="easy", protocol=easy.to_json())
+    build(runs, tmp_path / "site", resamples=50)
+    page, text = ((tmp_path / "site" / name).read_text() for name in ("index.html", "board.md"))
+    assert '<td class="n wide">8 of 30</td>' in page and "| 8 of 30 | 1 |" in text and "file\\:loso" in text
 
 
 def test_the_board_is_a_function_of_the_folder(runs: Path, tmp_path: Path) -> None:

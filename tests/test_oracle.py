@@ -69,6 +69,29 @@ def test_folds_of_fewer_epochs_bound_what_is_chosen_for_all(tmp_path: Path) -> N
     assert made["best_epoch_for_all"]["epoch"][0] <= EPOCHS
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_each_fold_keeps_its_own_best_of_one_or_two_epochs(tmp_path: Path, epochs: int) -> None:
+    """Reading no further than the first, or past the last, would show here."""
+    run = write_run(tmp_path, TABLE, folds=0)
+    right = []
+    for n, fold in enumerate(run.protocol.folds):
+        made = record(TABLE, fold, 0, skill=1.0, epochs=epochs)
+        truth = made["oracle"]["epochs"][-1]
+        worse = [(position + 1) % 3 for position in truth]
+        best_is_first = epochs == 2 and n % 2 == 0
+        kept = [truth, worse] if best_is_first else [worse, truth][-epochs:]
+        if best_is_first:
+            for p, position in zip(made["predictions"], worse, strict=True):
+                p["probabilities"] = np.eye(3)[position].tolist()
+        made["oracle"]["epochs"] = kept
+        run.write_fold(0, fold.fold_id, made)
+        right.append(not best_is_first)
+    found = result(run)["oracle"]
+    share = np.mean([right[n] for n, fold in enumerate(run.protocol.folds) for _ in fold.test_ids])
+    assert found["epochs"] == epochs and found["best_epoch_per_fold"]["accuracy"] == 1.0 and found["headline"]["accuracy"] == pytest.approx(share)
+    assert (share < 1) == (epochs == 2) and found["inflation"]["best_epoch_per_fold"]["accuracy"] == pytest.approx(1 - share)
+
+
 def test_a_run_that_did_not_keep_every_epoch_has_no_oracle(tmp_path: Path) -> None:
     run = write_run(tmp_path, TABLE, epochs=EPOCHS)
     records = list(run.folds())

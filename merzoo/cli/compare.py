@@ -25,7 +25,8 @@ def command(
         return
     for side in "ab":
         one = made[side]
-        print_lines([f"{side.upper()}  {one['model']} ({one['preset']}, seeds {', '.join(map(str, one['seeds']))})  {one['run']}"])
+        flipped = f", an experiment: a share of {one['flip_labels']:g} of the training labels is wrong" if one["flip_labels"] else ""
+        print_lines([f"{side.upper()}  {one['model']} ({one['preset']}, seeds {', '.join(map(str, one['seeds']))}{flipped})  {one['run']}"])
     print_table(("", "A", "B", "A - B", "bootstrap p"), [_row(made, name) for name in made["difference"]])
     boot = made["bootstrap"]
     lacking = f", {boot['lacking_a_class']} of them lack a class" if boot["lacking_a_class"] else ""

@@ -81,13 +81,15 @@ def auto_jobs(device: str) -> int:
 
 def show(result: dict[str, Any], out: Path) -> None:
     """The scores with their intervals, and where the run lies."""
-    data, folds = result["data"], result["folds"]
+    data, folds, tested = result["data"], result["folds"], result["tested"]
     print_lines(
         [
             f"{result['model']} ({result['preset']}), {result['protocol']['name']} on {':'.join(filter(None, (data['name'], data['part'])))}"
-            f" · {data['samples']} clips, {data['subjects']} subjects, seeds: {len(result['seeds'])}, last epoch"
+            f" · tested: {_share(tested, data, 'samples')} clips, {_share(tested, data, 'subjects')} subjects, seeds: {len(result['seeds'])}, last epoch"
         ]
     )
+    if result["flip_labels"]:
+        print_lines([f"an experiment, no score: a share of {result['flip_labels']:g} of the training clips was given a wrong class (--flip-labels)"])
     titles = [TITLES[key] for key in result["scores"]]
     rows = [(title, f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for title, v in zip(titles, result["scores"].values(), strict=True)]
     print_table(("score", "value", "95 % interval"), rows)
@@ -100,6 +102,11 @@ def show(result: dict[str, Any], out: Path) -> None:
     if not result["complete"]:
         print_lines([f"unfinished: {folds['done']} of {folds['expected']} folds; continue with --resume"])
     print_lines([f"run folder: {out}"])
+
+
+def _share(tested: dict[str, Any], data: dict[str, Any], what: str) -> str:
+    """How many were tested, and "of N" where the data set has more."""
+    return f"{tested[what]} of {data[what]}" if tested[what] < data[what] else str(tested[what])
 
 
 def _slices(result: dict[str, Any]) -> Iterator[tuple[object, ...]]:

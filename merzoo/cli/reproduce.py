@@ -41,7 +41,7 @@ def command(
             with progress() as report:
                 made[-1]["rows"] = run(target, model, seeds=seeds, preset=preset, jobs=jobs or auto_jobs(device), device=device, report=report)
             if not json:
-                print_table(("  metric", "reported", "re-measured", "95 % interval", "difference"), [_row(row) for row in made[-1]["rows"]])
+                print_table(("  metric", "of", "reported", "re-measured", "95 % interval", "difference"), [_row(row) for row in made[-1]["rows"]])
     if json:
         print_json(made)
 
@@ -50,6 +50,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     measured = row["measured"]
     reported = "-" if row["reported"] is None else f"{row['reported']:.4f}"
     if measured is None:
-        return f"  {row['metric']}", reported, "-", "-", "-"
+        return f"  {row['metric']}", row["of"], reported, "-", "-", "-"
     difference = "-" if row["difference"] is None else f"{row['difference']:+.4f}" + (" (inside the interval)" if row["inside"] else "")
-    return f"  {row['metric']}", reported, f"{measured['value']:.4f}", f"{measured['low']:.4f} – {measured['high']:.4f}", difference
+    interval = "-" if measured["low"] is None else f"{measured['low']:.4f} – {measured['high']:.4f}"
+    return f"  {row['metric']}", row["of"], reported, f"{measured['value']:.4f}", interval, difference

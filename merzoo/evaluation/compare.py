@@ -14,7 +14,8 @@ from merzoo.evaluation.scores import TITLES
 
 
 def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """{"a", "b": {run, model, preset, seeds, scores}, "difference": {metric: {value, low, high, p_bootstrap, excludes_zero}} (A minus B), "verdict", …}.
+    """{"a", "b": {run, model, preset, seeds, flip_labels, scores}, "difference": {metric: {value, low, high, p_bootstrap, excludes_zero}} (A minus B),
+    "verdict", "bootstrap"}.
 
     Warns where a run is unfinished or the protocols differ. Raises `DataError` unless both hold the same samples with the same labels, and as `predictions`.
     """
@@ -38,7 +39,8 @@ def compare(run_a: RunFolder, run_b: RunFolder, resamples: int = RESAMPLES) -> d
 def _side(run: RunFolder, pool: Predictions, resamples: int) -> dict[str, Any]:
     intervals = bootstrap(pool, resamples)
     scores = {name: asdict(e) for name, e in intervals.scores.items()}
-    return {"run": str(run.path), "model": run.facts["model"], "preset": run.facts["preset"], "seeds": list(run.seeds), "scores": scores}
+    told = {"model": run.facts["model"], "preset": run.facts["preset"], "seeds": list(run.seeds), "flip_labels": run.facts.get("flip_labels", 0.0)}
+    return {"run": str(run.path), **told, "scores": scores}
 
 
 def _verdict(difference: dict[str, Any]) -> str:

@@ -77,6 +77,8 @@ def _row(path: Path) -> dict[str, Any]:
     with warnings.catch_warnings():  # absent classes are named on the board
         warnings.simplefilter("ignore", MerzooWarning)
         made = result(RunFolder.open(path))
+    if made["flip_labels"]:
+        raise RunError(f"{path}: a share of {made['flip_labels']:g} of its training labels was flipped, which is an experiment and no score")
     if not made["complete"]:
         done = made["folds"]
         raise RunError(f"{path}: only {done['done']} of {done['expected']} folds are finished; continue it with --resume")

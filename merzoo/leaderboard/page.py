@@ -15,7 +15,7 @@ from merzoo.text import plain
 def html(board: dict[str, Any]) -> str:
     """The whole page as one text without a script, an image or a link to another place."""
     environment = Environment(loader=PackageLoader("merzoo.leaderboard", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(interval=interval, count=count, duration=duration, training=training, called=TITLES.__getitem__)
+    environment.filters.update(interval=interval, count=count, duration=duration, training=training, tested=clips_tested, called=TITLES.__getitem__)
     return environment.get_template("board.html").render(board=board)
 
 
@@ -52,6 +52,12 @@ def training(row: dict[str, Any]) -> str:
     return f"from weights {row['weights']['tag']}" if row["weights"] else "no weights from outside"
 
 
+def clips_tested(row: dict[str, Any]) -> str:
+    """How many clips were tested, and of how many labelled ones where that is fewer."""
+    counted, there = row["tested"]["samples"], row["data"]["samples"]
+    return f"{counted:,} of {there:,}" if counted < there else f"{counted:,}"
+
+
 def _markdown_lines(board: dict[str, Any]) -> Iterator[str]:
     yield "# Micro-expression recognition: the board"
     yield "\nLast epoch of a fixed budget, predictions pooled over folds, mean over seeds; 95 % intervals by bootstrap over subjects."
@@ -63,12 +69,13 @@ def _markdown_lines(board: dict[str, Any]) -> Iterator[str]:
         yield f"\n{tested['samples']} samples, {tested['subjects']} subjects, {protocol['folds']} folds; classes: {', '.join(_md(c) for c in group['labels'])}."
         yield f"Data {_md(data['manifest_hash'][:12])}, protocol {protocol['hash'][:12]}, truth {group['truth_sha256'][:12]}.\n"
         titles = " | ".join(TITLES[m] for m in group["metrics"])
-        yield f"| model | preset | training | seeds | {titles} | parameters | training time |"
-        yield f"|---|---|---|--:|{'---|' * len(group['metrics'])}--:|--:|"
+        yield f"| model | preset | training | clips tested | seeds | {titles} | parameters | training time |"
+        yield f"|---|---|---|--:|--:|{'---|' * len(group['metrics'])}--:|--:|"
         for row in group["rows"] + group["references"]:
             scores = [f"{s['value']:.3f} {_md(interval(s))}" for s in (row["scores"][m] for m in group["metrics"])]
             name = _md(row["model"]) + (" (reference)" if row["reference"] else "")
-            cells = [name, _md(row["preset"]), _md(training(row)), str(len(row["seeds"])), *scores, count(row["parameters"]), duration(row["seconds"])]
+            what = [name, _md(row["preset"]), _md(training(row)), clips_tested(row), str(len(row["seeds"]))]
+            cells = [*what, *scores, count(row["parameters"]), duration(row["seconds"])]
             yield "| " + " | ".join(cells) + " |"
     if board["left_out"]:
         yield "\n## Left out\n"
