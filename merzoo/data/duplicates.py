@@ -47,7 +47,8 @@ def near_duplicates(signature: np.ndarray, groups: np.ndarray) -> Iterator[Pair]
         block = signature[first : first + BLOCK]
         start, peak, moved = (block[:, n] @ signature[:, n].T for n in range(3))
         appearance = np.minimum(start, peak)
-        still = ~block[:, 2].any(axis=1)[:, None] & ~signature[:, 2].any(axis=1)[None]
+        moving = np.asarray(signature[:, 2].any(axis=1))
+        still = ~moving[first : first + BLOCK, None] & ~moving[None]
         copies = ((appearance >= APPEARANCE) & (moved >= MOVEMENT)) | (still & (appearance >= SAME))
         later = np.arange(first, first + len(block))[:, None] < np.arange(len(signature))[None]
         for a, b in np.argwhere(later & copies & (groups[first : first + BLOCK, None] != groups[None])):
