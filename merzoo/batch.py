@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import warnings
@@ -51,6 +52,14 @@ def recordings(folder: Path, leave_out: Path | None = None) -> list[Path]:
     the folder `leave_out` (results of an earlier batch). A folder that cannot be read is listed, so that reading it says why; links to folders are followed
     once. A warning counts the files that are neither video nor picture by their names.
     """
+    paths, note = search(folder, leave_out)
+    if note:
+        warnings.warn(note, MerzooWarning, stacklevel=2)
+    return paths
+
+
+def search(folder: Path, leave_out: Path | None = None) -> tuple[list[Path], str]:
+    """What `recordings` gives, and what it warns of ("" where of nothing), for those who look more than once."""
     from merzoo.faces.video import PICTURES
 
     found: set[Path] = set()
@@ -72,13 +81,18 @@ def recordings(folder: Path, leave_out: Path | None = None) -> list[Path]:
         if any(name.lower().endswith(PICTURES) for name in shown):
             found.add(Path(at))
     if folder in found and len(found) > 1:
-        text = f"{folder} holds frames and is taken as one recording; {len(found) - 1} more in it are left out: move the frames into a folder of their own"
-        warnings.warn(text, MerzooWarning, stacklevel=1)
-        return [folder]
+        more = len(found) - 1
+        return [folder], f"{folder} holds frames and is taken as one recording; {more} more in it are left out: move the frames into a folder of their own"
+    note = ""
     if found - {folder} and others:
-        text = f"{folder}: files that are no videos by their names are passed over: {len(others)}, as {min(others).relative_to(folder)}"
-        warnings.warn(text, MerzooWarning, stacklevel=1)  # always from here: said once, however often the folder is searched
-    return sorted(found, key=lambda path: _natural(path.relative_to(folder)))
+        note = f"{folder}: files that are no videos by their names are passed over: {len(others)}, as {min(others).relative_to(folder)}"
+    return sorted(found, key=lambda path: _natural(path.relative_to(folder))), note
+
+
+def check_rate(fps: float | None) -> None:
+    """Raise `UsageError` for what is no frame rate, which every recording would be refused for."""
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise UsageError(f"fps is {fps:g}; give frames per second above 0")
 
 
 def predict_all(
@@ -99,10 +113,12 @@ def predict_all(
     A recording that fails does not stop the others: its row says why in the column `error`. out: a folder for predictions.csv and, for each recording, a
     folder of its own with prediction.json and prediction.png. resume: see `predict_each`. The other options are those of `merzoo.predict`.
 
-    Raises `MediaError` where there is no recording, `RunError` where `out` cannot be written, and what loading the model raises.
+    Raises `MediaError` where there is no recording, `UsageError` for a rate that is none, `RunError` where `out` cannot be written, and what loading the
+    model raises.
     """
     import pandas as pd
 
+    check_rate(fps)
     recognizer = recognizer_of(model, weights, device)
     each = predict_each(sources, recognizer, face=face, out=out, max_events=max_events, fps=fps, resume=resume, report=report)
     made = [row for outcome in each for row in outcome.rows]
@@ -125,6 +141,7 @@ def predict_each(
     resume: keep what an earlier batch into the same `out` has predicted: with the same model, weights (by the hash of all its numbers) and options, without
     an error, and from a recording that has not changed since. All else is predicted.
     """
+    check_rate(fps)
     root, paths = _listed(sources, None if out is None else Path(out))
     if resume and out is None:
         raise UsageError("resume needs the folder of the earlier results; give --out")

@@ -139,5 +139,5 @@ def _ask(name: str) -> str:
 
 def told(rows: Sequence[Reported]) -> str:
     """What the paper reports of a target, in words: "uf1 0.8403 (Table 3), casme2 uf1 0.9 (Table 3)"."""
-    numbers = [(f"{row.part} {row.metric}".strip(), "not known to us" if row.value is None else row.value, f" ({row.table})" if row.table else "") for row in rows]
-    return ", ".join(f"{name} {value}{table}" for name, value, table in numbers)
+    said = ((row, "not known to us" if row.value is None else row.value) for row in rows)
+    return ", ".join(f"{row.part} {row.metric} {value}".strip() + (f" ({row.table})" if row.table else "") for row, value in said)

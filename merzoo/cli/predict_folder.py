@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from merzoo.cli.guard import ERROR, say
 from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.cli.progress import progress
+from merzoo.errors import MerzooWarning
 
 if TYPE_CHECKING:
     from merzoo.batch import Outcome
@@ -17,18 +19,23 @@ def holds_recordings(path: Path, out: Path | None) -> bool:
     """Whether a source is a folder of recordings, and not one itself (or nothing of the kind)."""
     if not path.is_dir():
         return False
-    from merzoo.batch import recordings
+    from merzoo.batch import search
 
-    return recordings(path, out) not in ([], [path])
+    found, note = search(path, out)
+    if note and found == [path]:  # where there are several, predicting them says it
+        warnings.warn(note, MerzooWarning, stacklevel=2)
+    return found not in ([], [path])
 
 
 def predict_folder(
     folder: Path, model: str | None, weights: str, device: str, json: bool, *, out: Path | None, face: Literal["largest", "all", "none"], **options: Any
 ) -> int:
     """Predict and print; gives the exit code."""
-    from merzoo.batch import predict_each
+    from merzoo.batch import check_rate, predict_each
     from merzoo.prediction import note_on, recognizer_of
     from merzoo.tables import TABLE
+
+    check_rate(options.get("fps"))
 
     outcomes = []
     with progress() as report:
