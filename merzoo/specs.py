@@ -158,7 +158,7 @@ class ModelSpec:
             if spec.tag == tag:
                 return spec
         tags = [spec.tag for spec in self.weights]
-        raise UnknownNameError(f"weights tag of {self.name}", tag, tags, "" if tags else "(it has no weights; use weights=None)")
+        raise UnknownNameError(f"weights tag of {self.name}", tag, tags, "" if tags else "(it comes with no weights: start from random ones)")
 
 
 NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*(?:/[A-Za-z0-9_.-]+)?")

@@ -78,7 +78,7 @@ def evaluate(
     facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, sum(value.numel() for value in network.saved().values()))}
     facts["environment"]["shared_threads"] = shared_threads
     run = RunFolder.create(out, facts, resume=resume)
-    warn_of_size(spec, preset, machine)
+    warn_of_size(spec, preset, machine, facts["parameters"])
     plan = Plan(
         spec,
         preset,

@@ -14,6 +14,8 @@ _NOT_ASKED = ("schema", "created", "environment")  # what may differ between a r
 
 def check_same(there: Mapping[str, Any], asked: Mapping[str, Any], path: Path, resume: bool) -> None:
     """Raise `RunError` unless run.json (`there`) is of the run that is asked for and may be continued; warn where it was begun in another environment."""
+    if there["kind"] != asked["kind"]:
+        raise RunError(f"{path} holds a run of another kind ({there['kind']}, not {asked['kind']}); choose another --out")
     differs = next(_differences(_asked(there), _asked(asked)), None)
     if differs:
         raise RunError(f"{path} holds a run asked differently: {differs}; choose another --out")

@@ -32,9 +32,12 @@ class NamedStart:
     subjects: frozenset[str] = frozenset()
 
 
-def warn_of_size(spec: ModelSpec, preset: str, machine: Machine) -> None:
-    """Warn where the size of the paper is trained on a CPU though there is a small one."""
-    if machine.device == "cpu" and preset == "full" and "small" in spec.presets:
+LARGE = 1_000_000  # parameters from which training on a CPU takes days
+
+
+def warn_of_size(spec: ModelSpec, preset: str, machine: Machine, parameters: int) -> None:
+    """Warn where a network of the paper's size is trained on a CPU though there is a small one."""
+    if machine.device == "cpu" and preset == "full" and "small" in spec.presets and parameters >= LARGE:
         warnings.warn(f"{spec.name}: preset full is made for a GPU and takes very long on a CPU; --preset small is made for one", MerzooWarning, stacklevel=3)
 
 

@@ -64,7 +64,7 @@ def train(
     run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, plan.kind, [seed], machine, start, parameters)}, resume=resume)
     if resume and (out / WEIGHTS).is_file():
         raise RunError(f"{out} is finished; load its {WEIGHTS}, or choose another --out")
-    warn_of_size(spec, preset, machine)
+    warn_of_size(spec, preset, machine, parameters)
     checkpoints = out / "checkpoint.safetensors"
     logs = run_stages(
         recognizer,

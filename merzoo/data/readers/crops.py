@@ -60,7 +60,7 @@ def face_crops(name: str, source: FrameSource, count: int, release: Release, pre
             transform = face.transform
         crops[index] = crop(frame, transform, preprocessing.size)
     if index + 1 < count:
-        raise DataError(f"{name}: only {index + 1} of its {count} frames decode ({source.name}); copy the file again, or say where the clip ends")
+        raise DataError(f"only {index + 1} of its {count} frames decode ({source.name}); copy the file again, or say where the clip ends")
     return crops
 
 
@@ -71,4 +71,4 @@ def _aligned(name: str, source: FrameSource, preprocessing: Preprocessing) -> np
         with contextlib.suppress(NoFaceError):
             return aligner.transform(track_faces(frames)[0], 0)
     where = source.files[0] if isinstance(source, FrameFiles) else source.name
-    raise DataError(f"{name}: no face is found in its frames (see {where}); if they are crops of faces, say so (release cropped), or leave the clip out")
+    raise DataError(f"no face is found in its frames (see {where}); take the cropped release (of your own data: say release cropped), or leave the clip out")

@@ -5,6 +5,7 @@ All people come from the part "development" or "demo": looking at the benchmark'
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,7 +106,9 @@ def _save(path: Path, image: Picture) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Writes the three pictures into the folder named by the first argument."""
-    out = Path(arguments[0] if arguments else "docs/pictures/synthetic")
+    parser = argparse.ArgumentParser(prog="merzoo.data.synthetic.pictures", description="Pictures of the synthetic faces")
+    parser.add_argument("out", nargs="?", type=Path, default=Path("docs/pictures/synthetic"), help="folder (%(default)s)")
+    out = parser.parse_args(arguments).out
     _save(out / "identities.png", identities())
     _save(out / "action_units.png", action_units())
     _save(out / "clip.png", clip())
