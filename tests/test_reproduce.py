@@ -89,6 +89,11 @@ def test_the_printed_command_has_the_roots_and_the_part_is_told(tmp_path: Path) 
     assert told(target.rows) == "uf1 0.8, casme2 uf1 0.7"
 
 
+def test_a_root_that_nothing_reported_is_about_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--root casme=…: no data set of that name is read for casme2; .* one of casme2$"):
+        targets(reporting(Reported("casme2", "loso", "uf1", 0.5)), tmp_path, {"casme": tmp_path})
+
+
 def test_missing_data_are_named_with_how_to_ask(tmp_path: Path) -> None:
     spec = reporting(Reported("casme2:5", "loso", "uf1", 0.8, "Table 2", macro="dfew"))
     (target,) = targets(spec, tmp_path)

@@ -26,6 +26,7 @@ from merzoo.data.skipping import read_skip
 from merzoo.data.store import ClipStore, cache_folder, open_store, plan, store_key, verify
 from merzoo.errors import DataError, MerzooError, MerzooWarning
 from merzoo.specs import Preprocessing
+from merzoo.text import byte_count
 
 SMALL = Preprocessing(size=8)
 FRAME = 8 * 8 * 3  # bytes
@@ -512,6 +513,10 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_is_done(toy: ModuleType,
     assert len(before) == 2 and all(name.endswith(".u8") for name in before)
     store = opened(toy.Reversed())
     assert whole(store, toy.Reversed()) and before.items() <= files(store.folder).items()
+
+
+def test_sizes_are_in_units_that_can_be_read() -> None:
+    assert [byte_count(n) for n in (412, 1500, 999_960, 23_000_000, 4_500_000_000, 2**41)] == ["412 bytes", "1.5 kB", "1.0 MB", "23.0 MB", "4.5 GB", "2.2 TB"]
 
 
 def test_a_disk_without_room_is_said_before_anything_is_decoded(toy: ModuleType, cache: Path) -> None:
