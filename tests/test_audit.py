@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from merzoo.cli import main
+from merzoo.data.sources import open_dataset
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.data.table import Task
 from merzoo.errors import RunError, UsageError
@@ -202,6 +204,34 @@ def test_data_that_are_not_the_runs_are_not_believed_either(tmp_path: Path) -> N
 def test_odd_options_are_no_crash(tmp_path: Path, options: Any) -> None:
     found = check(audit(write_run(tmp_path / "run", clip_table(), options=options), Toy()), "near-duplicate clips across folds")
     assert found["status"] == "not checked" and "options.preprocessing" in found["text"]
+
+
+def test_a_run_on_clips_of_ones_own_is_audited_with_their_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MERZOO_CACHE", str(tmp_path / "cache"))
+    rng, rows = np.random.default_rng(0), ["path,subject,emotion,release"]
+    for person in ("a", "b", "c"):
+        for clip, emotion in enumerate(("disgust", "happiness", "surprise")):
+            folder = tmp_path / person / str(clip)
+            folder.mkdir(parents=True)
+            for number in range(4):
+                cv2.imwrite(str(folder / f"{number}.png"), rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+            rows.append(f"{person}/{clip},{person},{emotion},cropped")
+    clips, labels = tmp_path / "clips.csv", tmp_path / "labels.csv"
+    clips.write_text("\n".join(rows))
+    labels.write_text("from,to\ndisgust,negative\nhappiness,positive\nsurprise,surprise\n")
+    data = open_dataset(str(clips), remap=labels)
+    told = {"name": data.name, "part": None, "manifest_hash": data.manifest_hash, "samples": 9, "subjects": 3}
+    run = write_run(tmp_path / "run", data.table(), data=told, labels=list(data.labels), options={"preprocessing": {"aligner": "eyes", "size": 64}})
+    assert main(["audit", str(run.path), "--json"]) == 0
+    for one in json.loads(capsys.readouterr().out)["checks"][4:7]:
+        assert one["status"] == "not checked" and "--root clips.csv and --remap FILE" in one["text"]
+    assert main(["audit", str(run.path), "--root", str(clips), "--remap", str(labels), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    for name in ("labels of the run", "folds of the protocol", "near-duplicate clips across folds"):
+        assert check(made, name)["status"] == "passed", made
+    labels.write_text("from,to\ndisgust,positive\nhappiness,negative\nsurprise,surprise\n")
+    assert main(["audit", str(run.path), "--root", str(clips), "--remap", str(labels), "--json"]) == 0
+    assert "manifest differs" in check(json.loads(capsys.readouterr().out), "labels of the run")["text"]
 
 
 def test_data_of_a_strangers_run_are_opened_by_name_only(tmp_path: Path) -> None:
