@@ -190,7 +190,7 @@ def test_names_and_roots_as_typed(tmp_path: Path) -> None:
     odd.mkdir()
     assert parse_roots([str(odd)]) == {"": odd}
     for given in ([""], [" "], ["samm="], ["=a"], ["a", "b"], ["samm=a", "samm=b"]):
-        with pytest.raises(UsageError, match="--root .*; give "):
+        with pytest.raises(UsageError, match=r"--root .*; give "):
             parse_roots(given)
 
 
