@@ -20,7 +20,7 @@ import torch
 from merzoo.cli.evaluate import show
 from merzoo.data.clips import ClipData, Clips
 from merzoo.data.synthetic import SyntheticFaces
-from merzoo.errors import DataError, LeakageError, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
+from merzoo.errors import DataError, LeakageError, MerzooWarning, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
 from merzoo.evaluation.predicting import audited as checked
@@ -516,3 +516,28 @@ def test_somebody_declared_the_same_is_kept_out_of_the_training(tmp_path: Path, 
     (record,) = folds_of(tmp_path / "run")
     assert set(record["test_subjects"]) == {"synthetic:s5000", "synthetic:s5001", "synthetic:s5100"}
     assert set(record["stages"][0]["subjects"]) == {"synthetic:s5002", "synthetic:s5003"}
+
+
+def test_one_answer_for_all_is_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", clip_table())
+    for fold in run.protocol.folds:
+        path = run.fold_path(0, fold.fold_id)
+        record = json.loads(path.read_text())
+        for row in record["predictions"]:
+            row["probabilities"] = [0.2, 0.7, 0.1]
+        path.write_text(json.dumps(record))
+    with pytest.warns(MerzooWarning, match="every clip was taken for 'positive': nothing was learned"):
+        result(run)
+
+
+def test_a_class_of_one_person_is_told(tmp_path: Path, tiny: ClipData) -> None:
+    first = tiny.table.query("kind == 'micro'").iloc[0]
+
+    class Lonely(SyntheticFaces):
+        def table(self) -> pd.DataFrame:
+            rows = super().table()
+            rows["emotion"] = np.where(rows["sample_id"] == first["sample_id"], "surprise", "others")
+            return rows
+
+    with pytest.warns(MerzooWarning, match=f"only {first['subject']} has clips of class 'surprise'"), pytest.raises(UnknownNameError, match="nobody"):
+        evaluate("flow-svm", Lonely("tiny"), out=tmp_path / "run", preset="small", only=("nobody",))

@@ -16,6 +16,8 @@ from merzoo.evaluation.scores import TITLES
 SKIP = "Leave out the clips that this text file names, a sample id a line."
 ROOT = "Where the data lie, if `merzoo data prepare` was not told; NAME=DIR for each where there are several."
 
+FEW_PEOPLE = 16  # below so many the intervals' coverage was not measured (benchmarks/coverage.py)
+
 
 def command(
     model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
@@ -93,6 +95,7 @@ def show(result: dict[str, Any], out: Path) -> None:
     titles = [TITLES[key] for key in result["scores"]]
     rows = [(title, f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}") for title, v in zip(titles, result["scores"].values(), strict=True)]
     print_table(("score", "value", "95 % interval"), rows)
+    print_lines(_remarks(result))
     if "slices" in result:
         print_table(("part", "clips", "subjects", *titles), [*_slices(result)])
     if "perturbed" in result:
@@ -102,6 +105,15 @@ def show(result: dict[str, Any], out: Path) -> None:
     if not result["complete"]:
         print_lines([f"unfinished: {folds['done']} of {folds['expected']} folds; continue with --resume"])
     print_lines([f"run folder: {out}"])
+
+
+def _remarks(result: dict[str, Any]) -> Iterator[str]:
+    """What to know before the interval is believed."""
+    lacking, resamples = result["bootstrap"]["lacking_a_class"], result["bootstrap"]["resamples"]
+    if lacking:
+        yield f"{lacking:,} of {resamples:,} resamples lack a class, which counts 0 there: the interval is wide for want of people"
+    if result["tested"]["subjects"] < FEW_PEOPLE:
+        yield f"with fewer than {FEW_PEOPLE} people an interval is a rough guide"
 
 
 def _share(tested: dict[str, Any], data: dict[str, Any], what: str) -> str:
@@ -127,4 +139,4 @@ def _oracle(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def _perturbed(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """A row a condition, the clips as they are first."""
     for condition, scores in {"as they are": result["scores"], **result["perturbed"]}.items():
-        yield condition, *(f"{score['value']:.3f}" for score in scores.values())
+        yield condition, *(f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" for score in scores.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,7 +17,7 @@ from merzoo.data.people import same_people, shared_subjects
 from merzoo.data.perturb import asked as perturbations
 from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
-from merzoo.errors import RunError, UnknownNameError, UsageError
+from merzoo.errors import MerzooWarning, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
 from merzoo.evaluation.folds import Plan, check_folds, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold, Protocol
@@ -27,6 +28,7 @@ from merzoo.evaluation.workers import Report, Submit, workers
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
+from merzoo.training.data import labelled_clips
 from merzoo.training.machine import Machine
 
 
@@ -109,11 +111,21 @@ def _folds(made: Protocol, clips: ClipData, start: NamedStart, only: Sequence[st
     folds are asked."""
     folds = with_same_people(made, clips.table, same_people(shared_subjects()))
     check_folds(clips, folds)
+    _warn_of_lonely(clips, folds)
     refuse_overlap(folds, start)
     unknown = [name for name in only if name not in folds.by_id]
     if unknown:
         raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
     return folds
+
+
+def _warn_of_lonely(clips: ClipData, folds: Protocol) -> None:
+    """Warn of classes that one person alone has: in the fold that tests them, nobody is left to learn the class from."""
+    labelled = labelled_clips(clips, folds.kind)
+    for at, label in enumerate(clips.labels):
+        who = set(labelled.subject_of[labelled.labels == at])
+        if len(who) == 1:
+            warnings.warn(f"only {who.pop()} has clips of class '{label}': it cannot be learned where this person is tested", MerzooWarning, stacklevel=4)
 
 
 def _check_options(dataset: Dataset, audit: bool, flip_labels: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from merzoo.errors import RunError
+from merzoo.errors import MerzooWarning, RunError
 from merzoo.evaluation.bootstrap import RESAMPLES, Intervals, bootstrap
 from merzoo.evaluation.pool import Predictions
 from merzoo.evaluation.protocols import Protocol
@@ -77,6 +78,7 @@ def scored(pool: Predictions, protocol: Protocol, resamples: int = RESAMPLES, wh
     support = pool.support(pool.where(once).tally()[0])
     order = dict.fromkeys(pool.seed.tolist())  # as asked
     intervals = bootstrap(pool, resamples)
+    _warn_of_one_answer(pool, where)
     per_class = zip(pool.classes, f1.mean(axis=0), recall.mean(axis=0), support, strict=True)
     return {
         "tested": {"samples": len(first), "subjects": len(set(pool.subject.tolist()))},
@@ -90,6 +92,14 @@ def scored(pool: Predictions, protocol: Protocol, resamples: int = RESAMPLES, wh
         "bootstrap": {"resamples": intervals.resamples, "lacking_a_class": intervals.lacking_a_class, "unit": intervals.unit},
         **slices(pool, protocol, resamples),
     }
+
+
+def _warn_of_one_answer(pool: Predictions, where: str) -> None:
+    """Warn where every clip was taken for the same class: such a score has a narrow interval and no worth."""
+    answers = set() if pool.multilabel else set(pool.predicted.tolist())
+    if len(answers) == 1 and len(pool) > 1:
+        text = f"{where}every clip was taken for '{pool.classes[answers.pop()]}': nothing was learned, whatever the interval says"
+        warnings.warn(text, MerzooWarning, stacklevel=4)
 
 
 def perturbed(
