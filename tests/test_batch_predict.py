@@ -172,7 +172,7 @@ def test_files_that_are_passed_over_are_counted_once(model, clips, capsys, monke
         (lambda d: [d / "clips", "--out", d / "clips"], "another --out"),
         (lambda d: [d / "clips", "--out", d / "clips" / "clip9.mp4"], "no folder"),
         (lambda d: [d / "clips", "--weights", "nowhere"], "first"),
-        (lambda d: [d / "clips", "--fps", "-1"], "fps is -1; give"),
+        (lambda d: [d / "clips", "--fps", "-1", "--weights", "nowhere"], "fps is -1; give"),
         (lambda d: [d / "clips", "--fps", "nan"], "fps is nan; give"),
     ],
 )
