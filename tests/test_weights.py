@@ -288,7 +288,7 @@ def test_half_precision_fits(good: Path) -> None:
 def test_an_unknown_tag_lists_the_tags(good: Path) -> None:
     with pytest.raises(UnknownNameError, match="v1"):
         open_weights(with_weights(source=str(good)), "v9")
-    with pytest.raises(UnknownNameError, match="it has no weights"):
+    with pytest.raises(UnknownNameError, match="it comes with no weights"):
         load("flow-toy@v1")
 
 
