@@ -139,7 +139,7 @@ def predict_each(
     """The outcome of each recording in turn, each in the table under `out` before the next begins.
 
     resume: keep what an earlier batch into the same `out` has predicted: with the same model, weights (by the hash of all its numbers) and options, without
-    an error, and from a recording that has not changed since. All else is predicted.
+    an error, and from a recording that has not changed since. All else is predicted. Raises `UsageError` where the table there holds other recordings.
     """
     check_rate(fps)
     root, paths = _listed(sources, None if out is None else Path(out))
@@ -149,6 +149,8 @@ def predict_each(
         yield from _outcomes(root, paths, recognizer, None, frozenset(), report, face=face, max_events=max_events, fps=fps)
         return
     folder = Path(out)
+    if lost := finished(folder / TABLE) - {cell(path.relative_to(root).as_posix()) for path in paths}:
+        raise UsageError(f"{folder / TABLE} holds {len(lost)} recordings that are not in this batch (first: {min(lost)}); choose another --out")
     with writable(folder):
         asked = _asked(recognizer, face, max_events, fps)
         done = finished(folder / TABLE) if resume and _read(folder / ASKED) == asked else frozenset()

@@ -264,6 +264,18 @@ def test_a_batch_that_was_begun_anew_forgets_the_older_one(model, clips, tmp_pat
     assert not any(kept(clips, out).values())
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_table_of_another_batch_is_not_overwritten(model, clips, tmp_path, resume):
+    out = tmp_path / "out"
+    kept(clips, out)
+    before = (out / "predictions.csv").read_bytes()
+    frames(tmp_path / "other" / "clip1")
+    frames(tmp_path / "other" / "clip2")
+    with pytest.raises(UsageError, match=r"holds 2 recordings that are not in this batch \(first: clip10\)"):
+        list(predict_each(tmp_path / "other", recognizer_of("tiny"), face="none", out=out, resume=resume))
+    assert (out / "predictions.csv").read_bytes() == before and not (out / "clip1").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="such names are not allowed there")
 def test_names_that_a_spreadsheet_would_run(model, tmp_path, capsys):
     names = ["=cmd()", "+1", "-2", "@x", "a\nb", "＝1", "fine"]
