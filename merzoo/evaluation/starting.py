@@ -60,6 +60,7 @@ def offered(dataset: Dataset, start: NamedStart) -> tuple[str, ...]:
 
 
 def refuse_overlap(folds: Protocol, start: NamedStart) -> None:
+    """Raise `LeakageError` where what training starts from knows somebody whom a fold tests."""
     met = start.subjects & {subject for fold in folds.folds for subject in fold.test_subjects}
     if met:
         raise LeakageError(f"weights '{start.tag}'", met)
