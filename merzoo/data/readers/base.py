@@ -135,7 +135,8 @@ class Recorded(ABC):
         reading = self.read_kept()
         if not reading.recordings:
             why = f" (first: {reading.dropped[0].what}: {reading.dropped[0].why})" if reading.dropped else ""
-            raise DataError(f"{self.name}: no clip of {reading.rows} annotations has its frames below {self.root}{why}; see `merzoo data verify {self.name}`")
+            remedy = "extract them there, or give the folder of this data set alone"
+            raise DataError(f"{self.name}: no clip of {reading.rows} annotations has its frames below {self.root}{why}; {remedy}")
         reading.remarks += _unknown_emotions(self.name, reading)
         reading.remarks += [f"{below(self.root, folder)} cannot be read ({why}) and is passed over" for folder, why in self.unread.items()]
         return reading
