@@ -6,9 +6,8 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from merzoo.data.clips import ClipData
 from merzoo.data.composite import Composite, leaves
 from merzoo.data.roots import root_of
 from merzoo.data.skipping import Skip, read_skip
@@ -18,6 +17,9 @@ from merzoo.making import make
 from merzoo.registry import registry
 from merzoo.specs import Preprocessing
 from merzoo.text import plain
+
+if TYPE_CHECKING:
+    from merzoo.data.clips import ClipData
 
 MANIFESTS = (".csv", ".tsv", ".xlsx")  # endings by which a file is known as clips of one's own
 
@@ -102,6 +104,8 @@ def _warn_of_unknown(skip: Skip, dataset: Dataset) -> None:
 
 def open_clips(data: str | Dataset, preprocessing: Preprocessing, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> ClipData:
     """The clips of a data set, given by name or as it is, under a preprocessing, with their store built where there was none."""
+    from merzoo.data.clips import ClipData  # the one thing here that needs torch
+
     dataset = open_dataset(data) if isinstance(data, str) else data
     return ClipData(dataset, preprocessing, jobs=jobs, progress=progress)
 
