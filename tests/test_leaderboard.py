@@ -150,12 +150,12 @@ def test_an_experiment_with_flipped_labels_is_not_ranked(runs: Path, tmp_path: P
     assert not any(row["run"] == "flipped" for group in board["groups"] for row in group["rows"])
 
 
-def test_rows_show_how_many_clips_were_tested(runs: Path, tmp_path: Path) -> None:
+def test_tables_show_how_many_clips_were_tested(runs: Path, tmp_path: Path) -> None:
     easy = Protocol("file:loso", loso(TABLE).folds[:2])
     write_run(runs / "easy", TABLE, model="easy", protocol=easy.to_json())
     build(runs, tmp_path / "site", resamples=50)
     page, text = ((tmp_path / "site" / name).read_text() for name in ("index.html", "board.md"))
-    assert '<td class="n wide">8 of 30</td>' in page and "| 8 of 30 | 1 |" in text and "file\\:loso" in text
+    assert "8 of 30 samples, 2 subjects" in page and "8 of 30 samples, 2 subjects" in text and "file\\:loso" in text
 
 
 def test_the_board_is_a_function_of_the_folder(runs: Path, tmp_path: Path) -> None:

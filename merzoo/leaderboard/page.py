@@ -52,9 +52,9 @@ def training(row: dict[str, Any]) -> str:
     return f"from weights {row['weights']['tag']}" if row["weights"] else "no weights from outside"
 
 
-def clips_tested(row: dict[str, Any]) -> str:
-    """How many clips were tested, and of how many labelled ones where that is fewer."""
-    counted, there = row["tested"]["samples"], row["data"]["samples"]
+def clips_tested(group: dict[str, Any]) -> str:
+    """How many clips the runs of a table tested, and of how many labelled ones where that is fewer."""
+    counted, there = group["tested"]["samples"], group["data"]["samples"]
     return f"{counted:,} of {there:,}" if counted < there else f"{counted:,}"
 
 
@@ -66,15 +66,16 @@ def _markdown_lines(board: dict[str, Any]) -> Iterator[str]:
         data, protocol, tested = group["data"], group["protocol"], group["tested"]
         part = f" ({_md(data['part'])})" if data["part"] else ""
         yield f"\n## {_md(data['name'])}{part}, {_md(protocol['name'])}"
-        yield f"\n{tested['samples']} samples, {tested['subjects']} subjects, {protocol['folds']} folds; classes: {', '.join(_md(c) for c in group['labels'])}."
+        classes = ", ".join(_md(name) for name in group["labels"])
+        yield f"\n{clips_tested(group)} samples, {tested['subjects']} subjects, {protocol['folds']} folds; classes: {classes}."
         yield f"Data {_md(data['manifest_hash'][:12])}, protocol {protocol['hash'][:12]}, truth {group['truth_sha256'][:12]}.\n"
         titles = " | ".join(TITLES[m] for m in group["metrics"])
-        yield f"| model | preset | training | clips tested | seeds | {titles} | parameters | training time |"
-        yield f"|---|---|---|--:|--:|{'---|' * len(group['metrics'])}--:|--:|"
+        yield f"| model | preset | training | seeds | {titles} | parameters | training time |"
+        yield f"|---|---|---|--:|{'---|' * len(group['metrics'])}--:|--:|"
         for row in group["rows"] + group["references"]:
             scores = [f"{s['value']:.3f} {_md(interval(s))}" for s in (row["scores"][m] for m in group["metrics"])]
             name = _md(row["model"]) + (" (reference)" if row["reference"] else "")
-            what = [name, _md(row["preset"]), _md(training(row)), clips_tested(row), str(len(row["seeds"]))]
+            what = [name, _md(row["preset"]), _md(training(row)), str(len(row["seeds"]))]
             cells = [*what, *scores, count(row["parameters"]), duration(row["seconds"])]
             yield "| " + " | ".join(cells) + " |"
     if board["left_out"]:
