@@ -89,6 +89,12 @@ def test_epochs_that_some_folds_kept_are_not_called_good(tmp_path: Path) -> None
     assert (found["status"], found["text"]) == ("not checked", "1 of 6 folds kept no epochs")
 
 
+def test_strict_wants_every_check(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", clip_table(), epochs=5)
+    assert main(["audit", str(run.path), "--no-data"]) == 0
+    assert main(["audit", str(run.path), "--no-data", "--strict"]) == 1
+
+
 def test_a_broken_fold_is_found(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", clip_table())
     edit(run, lambda record: record["predictions"].pop())

@@ -20,6 +20,7 @@ def command(
     remap: Annotated[Path | None, typer.Option(help="The table of labels that the run had, for data of your own.")] = None,
     skip: Annotated[Path | None, typer.Option(metavar="FILE", help="The file of clips to leave out that the run had.")] = None,
     data: Annotated[bool, typer.Option("--data/--no-data", help="Compare labels and folds with the data set, and its clips with one another.")] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="What could not be checked counts as failed.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look for test subjects in training, one person under two names, statistics of test data, labels and folds that are not the data set's, and copied clips;
@@ -38,7 +39,7 @@ def command(
         print_json(made)
     else:
         _show(made)
-    if not made["passed"]:
+    if not made["passed"] or (strict and any(check["status"] != "passed" for check in made["checks"])):
         raise typer.Exit(1)
 
 
