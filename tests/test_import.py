@@ -32,8 +32,8 @@ def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(merzoo, "no_such_name")
 
 
-def test_reading_data_sets_does_not_wait_for_torch(site):
+def test_reading_data_sets_does_not_wait_for_torch(site, tmp_path):
     for arguments in (["data", "verify", "casme2"], ["data", "prepare", "casme2", "--root", "nowhere"]):
-        done = site.python(f"from merzoo.cli import main; code = main({arguments!r}); {LOADED}")
+        done = site.python(f"from merzoo.cli import main; code = main({arguments!r}); {LOADED}", MERZOO_CACHE=str(tmp_path))  # where nothing is remembered
         assert not {"torch", "timm", "sklearn"} & set(eval(done.stdout.splitlines()[-1])), done
         assert done.stderr.count("\n") == 1
