@@ -8,11 +8,12 @@ With --models miacnet-ma2mi a pretext learns from macro clips of other people, w
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
 from typing import Any
+
+from command import run
 
 from merzoo.evaluation.evaluate import evaluate
 
@@ -21,21 +22,6 @@ SHOTS = (1, 3, 5)
 MODELS = ("flow-svm", "miacnet")
 HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "results" / "few_shot.json", HERE.parent / "docs" / "pictures" / "few_shot.png"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder of the run folders")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--models", nargs="*", default=MODELS)
-    parser.add_argument("--draw", action="store_true", help="only draw what was measured")
-    args = parser.parse_args()
-    if not args.draw:
-        if args.out is None:
-            parser.error("give --out, or --draw")
-        measure(args.out, args.models, args.seeds, args.jobs)
-    draw(json.loads(RESULTS.read_text()))
 
 
 def measure(out: Path, models: list[str], seeds: int, jobs: int) -> None:
@@ -72,4 +58,4 @@ def draw(measured: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, MODELS, RESULTS, measure, draw)

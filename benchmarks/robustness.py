@@ -9,11 +9,12 @@ The levels, the part and the number of folds are our choice, so that all of it r
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
 from typing import Any
+
+from command import run
 
 from merzoo.data.perturb import KINDS
 from merzoo.evaluation.evaluate import evaluate
@@ -23,21 +24,6 @@ MODELS = ("flow-svm", "miacnet")
 FLIPS = (0.1, 0.2, 0.4)
 HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "results" / "robustness.json", HERE.parent / "docs" / "pictures" / "robustness.png"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder of the run folders")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--models", nargs="*", default=MODELS)
-    parser.add_argument("--draw", action="store_true", help="only draw what was measured")
-    args = parser.parse_args()
-    if not args.draw:
-        if args.out is None:
-            parser.error("give --out, or --draw")
-        measure(args.out, args.models, args.seeds, args.jobs)
-    draw(json.loads(RESULTS.read_text()))
 
 
 def measure(out: Path, models: list[str], seeds: int, jobs: int) -> None:
@@ -81,4 +67,4 @@ def draw(measured: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, MODELS, RESULTS, measure, draw)

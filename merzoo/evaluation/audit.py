@@ -37,16 +37,16 @@ def audit(run: RunFolder, dataset: Dataset | None = None, why_no_data: str = "th
         _people(records),
         _statistics(records),
         *data_checks(run, records, dataset, why_no_data),
+        _epochs(records, faults["epoch"]),
     ]
-    found = oracle(pool, records) if records and (pool := pooled(run.path, run.labels, run.task, run.protocol, records)) else None
-    checks.append(_epochs(records, faults["epoch"]))
+    pool = pooled(run.path, run.labels, run.task, run.protocol, records) if records else None
     return {
         "run": str(run.path),
         "model": run.facts["model"],
         "protocol": run.protocol.name,
         "checks": [asdict(check) for check in checks],
-        "scores": estimates(bootstrap(pool)) if records else None,
-        "oracle": found,
+        "scores": None if pool is None else estimates(bootstrap(pool)),
+        "oracle": None if pool is None else oracle(pool, records),
         "passed": all(check.status != "failed" for check in checks),
     }
 

@@ -11,7 +11,7 @@ from merzoo.data.clips import Clips
 from merzoo.data.perturb import Perturbation
 from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer
-from merzoo.training.batches import load
+from merzoo.training.batches import load, looks_of
 from merzoo.training.machine import Machine
 
 
@@ -30,11 +30,9 @@ def predict_perturbed(
 
 def perturbed_batches(recognizer: Recognizer, clips: Clips, what: Perturbation, batch_size: int, device: torch.device) -> Iterator[list[Batch]]:
     """Batches over all clips in order, one batch a look, cropped at the centre: as `test_batches`, from perturbed frames, of which nothing is kept."""
-    views, ids = recognizer.test_views, clips.sample_ids
-    count = max(map(len, views.values()))
-    chosen = [{name: choices[look % len(choices)] for name, choices in views.items()} for look in range(count)]
+    chosen, ids = looks_of(recognizer.test_views), clips.sample_ids
     for at in torch.arange(len(clips)).split(batch_size):
-        stored: list[dict[str, list[np.ndarray]]] = [{name: [] for name in views} for _ in range(count)]
+        stored: list[dict[str, list[np.ndarray]]] = [{name: [] for name in look} for look in chosen]
         for i in at.tolist():
             frames, interval = what.apply(clips.frames(i), clips.interval(i), what.rng(ids[i]))
             for arrays, look in zip(stored, chosen, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -80,12 +81,8 @@ class VideoFile(FrameSource):
         self._check_two()
 
     def _open(self) -> cv2.VideoCapture:
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
+        with _quiet():
             capture = cv2.VideoCapture(self.name, cv2.CAP_FFMPEG)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
         if not capture.isOpened():
             raise MediaError(f"{self.name} cannot be decoded: {_why_not_open(self.path)}")
         return capture
@@ -234,16 +231,27 @@ def natural_key(stem: str) -> tuple[int, int, str]:
     return (0, int(runs[-1]), stem) if runs else (1, 0, stem)
 
 
-def _read_picture(path: Path) -> np.ndarray:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCV without its complaints, which would reach stderr beside our one line."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        data = np.fromfile(path, dtype=np.uint8)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):
-        bgr = None
+        yield
     finally:
         cv2.utils.logging.setLogLevel(level)
+
+
+def decoded(path: Path, flags: int) -> np.ndarray | None:
+    """A picture as OpenCV decodes it under its IMREAD `flags`, None where it cannot be read."""
+    with _quiet(), contextlib.suppress(OSError, cv2.error):
+        data = np.fromfile(path, dtype=np.uint8)
+        return cv2.imdecode(data, flags) if data.size else None
+    return None
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    bgr = decoded(path, cv2.IMREAD_COLOR)
     if bgr is None:
         raise MediaError(f"{path} is not a readable picture; replace it or take it out of the folder")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)

@@ -129,19 +129,20 @@ def load(
     return batch
 
 
+def looks_of(views: Views) -> list[dict[str, View]]:
+    """What each look at a clip takes: one view of every input, those that have fewer over again."""
+    return [{name: choices[look % len(choices)] for name, choices in views.items()} for look in range(max(map(len, views.values())))]
+
+
 def test_batches(
     clips: Clips, inputs: Mapping[str, tuple[int, ...]], views: Views, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, list[Batch]]]:
     """(positions, one batch a look) over all clips in order; a look takes one test view of each input."""
-    looks = max(len(v) for v in views.values())
     if not len(clips):
         return
+    looks = looks_of(views)
     for at in torch.arange(len(clips)).split(batch_size):
-        batches = []
-        for look in range(looks):
-            chosen = {name: choices[look % len(choices)] for name, choices in views.items()}
-            batches.append(load(clips, chosen, clips.stored(chosen, at, device), inputs, None, None, device))
-        yield at, batches
+        yield at, [load(clips, look, clips.stored(look, at, device), inputs, None, None, device) for look in looks]
 
 
 test_batches.__test__ = False  # type: ignore[attr-defined]  # "test" as in test data: not for pytest to collect

@@ -13,6 +13,15 @@ from merzoo.data.readers.sheets import Row, read_sheet
 from merzoo.errors import DataError
 from merzoo.text import plain
 
+COLUMNS = {  # as CASME II has them, and others with little difference
+    "subject": ("Subject",),
+    "filename": ("Filename",),
+    "onset": ("OnsetFrame", "Onset"),
+    "apex": ("ApexFrame", "Apex"),
+    "offset": ("OffsetFrame", "Offset"),
+    "aus": ("Action Units", "AU"),
+    "emotion": ("Estimated Emotion", "Emotion"),
+}
 REQUIRED = ("subject", "filename", "onset", "offset", "emotion")
 Times = tuple[object, object, object]  # onset, apex, offset: cells or frame numbers
 COMPARED = ("onset", "apex", "offset", "emotion")

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from merzoo.data.readers.annotation import add_rows, read_annotation
+from merzoo.data.readers.annotation import COLUMNS, add_rows, read_annotation
 from merzoo.data.readers.base import Recorded
 from merzoo.data.readers.reading import Reading
 from merzoo.data.readers.tree import below, find_folder, find_sheets, numbered_clips, other_release
 
-COLUMNS = {
-    "subject": ("Subject",),
-    "filename": ("Filename",),
-    "onset": ("OnsetFrame", "Onset"),
-    "apex": ("ApexFrame", "Apex"),
-    "offset": ("OffsetFrame", "Offset"),
-    "aus": ("Action Units", "AU"),
-    "emotion": ("Estimated Emotion", "Emotion"),
-}
 FOLDERS = {"cropped": ("Cropped",), "raw": ("CASME2_RAW_selected", "CASME2-RAW", "CASME2_RAW")}
 SUBJECT = r"sub0*(\d{1,4})"
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from merzoo.data.readers.annotation import Times, add_rows, read_annotation
+from merzoo.data.readers.annotation import COLUMNS, Times, add_rows, read_annotation
 from merzoo.data.readers.base import Recorded
 from merzoo.data.readers.frames import FrameList
 from merzoo.data.readers.parse import parse_emotion, parse_int
@@ -15,15 +15,6 @@ from merzoo.data.readers.reading import Reading
 from merzoo.data.readers.tree import below, find_folders, find_sheets, pictures_below, release_of, walk
 from merzoo.errors import DataError
 
-COLUMNS = {
-    "subject": ("Subject",),
-    "filename": ("Filename",),
-    "onset": ("OnsetFrame", "Onset"),
-    "apex": ("ApexFrame", "Apex"),
-    "offset": ("OffsetFrame", "Offset"),
-    "aus": ("Action Units", "AU"),
-    "emotion": ("Estimated Emotion", "Emotion"),
-}
 NAME = re.compile(r"S0*(\d{1,4})-\d+-\d+", re.IGNORECASE)  # person, emotion, sample
 SAME = {"repression": "others"}  # one class, under both names in circulation
 

@@ -5,21 +5,13 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from merzoo.data.readers.annotation import add_rows, read_annotation
+from merzoo.data.readers.annotation import COLUMNS, add_rows, read_annotation
 from merzoo.data.readers.base import Recorded
 from merzoo.data.readers.parse import parse_text
 from merzoo.data.readers.reading import Reading
 from merzoo.data.readers.tree import below, find_folder, find_sheets, numbered_clips, other_release, release_of
 
-COLUMNS = {
-    "subject": ("Subject",),
-    "filename": ("Filename",),
-    "onset": ("Onset Frame", "Onset"),
-    "apex": ("Apex Frame", "Apex"),
-    "offset": ("Offset Frame", "Offset"),
-    "aus": ("Action Units", "AU"),
-    "emotion": ("Estimated Emotion", "Emotion"),
-}
+SPACED = COLUMNS | {"onset": ("Onset Frame", "Onset"), "apex": ("Apex Frame", "Apex"), "offset": ("Offset Frame", "Offset")}  # as messages name them
 FOLDERS = {"cropped": ("SAMM_cropped", "Cropped"), "raw": ("SAMM",)}
 SUBJECT = r"0*(\d{1,3})"
 FILENAME = re.compile(r"0*(\d{1,4})((?:_\d+)+)")
@@ -43,7 +35,7 @@ class Samm(Recorded):
         sheets = find_sheets(self, "SAMM*Micro*FACS*", "SAMM*.xls*", "*.xlsx", "*.xls")
         folder, _ = find_folder(self, FOLDERS, SUBJECT)
         reading = Reading(self.name, self.fps, release_of(folder), remarks=other_release(self, FOLDERS, folder, SUBJECT))
-        rows = read_annotation(reading, sheets, COLUMNS)
+        rows = read_annotation(reading, sheets, SPACED)
         spare = add_rows(reading, rows, numbered_clips(folder, SUBJECT, self.unread), digits=3, named=_padded)
         reading.unlabelled += [below(self.root, path) for path in spare]
         return reading

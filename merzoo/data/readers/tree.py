@@ -9,18 +9,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+
 from merzoo.data.readers.crops import Release
-from merzoo.data.readers.frames import is_folder
+from merzoo.data.readers.frames import IMAGES, is_folder
 from merzoo.errors import DataError
+from merzoo.faces.video import decoded
 from merzoo.text import plain
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from merzoo.data.readers.base import Recorded
 
 SHEETS = (".xlsx", ".xls", ".csv")
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 Unread = dict[Path, str]  # folders that could not be read -> why
 DEPTH = 4  # levels below the root that are searched: archives often add one or two of their own
 
@@ -100,7 +100,7 @@ def release_of(folder: Path) -> Release:
     cameras of all data sets are not). Raises `DataError` where no picture can be read."""
     for pictures in pictures_below(folder, {}):
         for file in pictures[:3]:
-            picture = _grey(file)
+            picture = decoded(file, cv2.IMREAD_REDUCED_GRAYSCALE_8)
             if picture is not None:
                 return "raw" if picture.shape[1] > 1.2 * picture.shape[0] else "cropped"
     raise DataError(f"{folder} has no picture that can be read; extract the archive again")
@@ -122,26 +122,10 @@ def pictures_below(folder: Path, unread: Unread, depth: int = 6, seen: set[tuple
     except OSError as error:
         unread[folder] = error.strerror or "unknown error"
         return
-    yield [folder / name for name, inner in listed if not inner and name.lower().endswith(PICTURES)]
+    yield [folder / name for name, inner in listed if not inner and name.lower().endswith(IMAGES)]
     for name, inner in listed:
         if inner and depth > 1:
             yield from pictures_below(folder / name, unread, depth - 1, seen)
-
-
-def _grey(file: Path) -> np.ndarray | None:
-    """A picture at an eighth of its size, None where it is none."""
-    import cv2
-    import numpy as np
-
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaints would reach stderr beside our one line
-    try:
-        data = np.frombuffer(file.read_bytes(), np.uint8)
-        return cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) if data.size else None  # type: ignore[return-value]
-    except (OSError, cv2.error):
-        return None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def clip_folders(folder: Path, depth: int, unread: Unread) -> dict[str, Path]:
@@ -181,7 +165,7 @@ def walk(folder: Path, depth: int, unread: Unread, closed: str = "") -> Iterator
     try:
         with os.scandir(folder) as entries:
             # Pictures are most of a tree: left out before anything is made of them.
-            kept = [e for e in entries if not e.name.lower().endswith(PICTURES) and not e.name.startswith(".") and e.name != "__MACOSX"]
+            kept = [e for e in entries if not e.name.lower().endswith(IMAGES) and not e.name.startswith(".") and e.name != "__MACOSX"]
             listed = sorted((e.name, e.path, is_folder(e)) for e in kept)
     except OSError as error:
         unread[folder] = error.strerror or "unknown error"
