@@ -50,11 +50,13 @@ class Backbone(nn.Module):
 
     inputs: {input name: shape of one sample}, e.g. {"keyframes": (2, 3, 112, 112)}; set in `__init__`.
     views: {input name: the view it is drawn from unless a model says otherwise}.
+    branches: {name of a submodule: the inputs it sees} where parts of the network can be trained apart, each on its own inputs; none otherwise.
     Stored crops larger than the declared shape are cropped to it: at random in training, in the centre in tests.
     """
 
     inputs: Mapping[str, tuple[int, ...]]
     views: Mapping[str, View]
+    branches: Mapping[str, tuple[str, ...]] = {}
 
     def forward(self, batch: Batch) -> Features:
         """Features of a batch; may be given a subset of its inputs where a stage trains one branch."""
@@ -76,10 +78,12 @@ class AuxiliaryTask(nn.Module):
     views: targets of its own that are views; added to the batch under their names, cropped to the side of the backbone's largest input by the same geometry.
     predicts: True where its predictions are part of a result (action units); then it is saved with the weights. A task that only shapes the backbone
     (a pretext) leaves it False and is dropped once training ends.
+    outputs: {output of `predict`: what each of its numbers is the probability of}; where `targets` gives 0, 1 or NaN under the same name, they are scored.
     """
 
     views: Mapping[str, View] = {}
     predicts: bool = False
+    outputs: Mapping[str, tuple[str, ...]] = {}
 
     def targets(self, clips: Clips) -> Mapping[str, Tensor]:
         """Targets that are no views, {name: [clips, ...]}, such as the action units of a clip; added to the batch under their names.

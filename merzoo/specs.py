@@ -120,6 +120,15 @@ class WeightsSpec:
             raise WeightsError(f"weights card {path} cannot be read ({error}); train again or restore the file") from error
 
 
+def embedded(package: Path | str, model: str) -> tuple[WeightsSpec, ...]:
+    """The weights that come inside a plugin's package folder, from their cards `weights/MODEL-PRESET.json`; the small ones, the default, first.
+
+    () where there are none. Raises `WeightsError` for a card that cannot be read.
+    """
+    cards = (Path(package) / "weights" / f"{model}-{preset}.json" for preset in ("small", "full"))
+    return tuple(WeightsSpec.from_json(card) for card in cards if card.is_file())
+
+
 def _texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
