@@ -215,7 +215,7 @@ def test_the_example_of_the_documentation_can_be_read(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command_line_says_the_same(place: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "MERZOO_PLUGINS": "merzoo-builtin"}
+        environment = {**os.environ, "MERZOO_PLUGINS": "merzoo-baselines"}
         return subprocess.run([sys.executable, "-m", "merzoo", *words], capture_output=True, text=True, check=False, env=environment, timeout=300)
 
     table, remap = str(place / "clips.csv"), ("--remap", str(place / "labels.csv"))

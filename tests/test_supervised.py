@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import pairwise
 from typing import Any
@@ -11,13 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from merzoo.builtin.models import MODELS
 from merzoo.builtin.supervised import FitOnly, Supervised
 from merzoo.data.clips import ClipData, Clips
 from merzoo.errors import MerzooError, UsageError
 from merzoo.interfaces import AuxiliaryTask, Batch, Features
 from merzoo.recognizer import Recognizer, build
-from merzoo.registry import registry
 from merzoo.specs import View
 from merzoo.training.data import TrainingData
 from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Schedule
@@ -161,7 +158,7 @@ def test_options_that_cannot_be_are_one_line_before_the_first_step(tiny: ClipDat
     assert "\n" not in str(caught.value)
 
 
-# Fitted models, and what comes with merzoo
+# Fitted models
 
 
 def test_fit_only_is_one_fit_stage_on_the_training_clips(tiny: ClipData) -> None:
@@ -169,12 +166,3 @@ def test_fit_only_is_one_fit_stage_on_the_training_clips(tiny: ClipData) -> None
     gone = sorted(Clips(tiny, "micro").subjects)[:1]
     (stage,) = FitOnly().stages(recognizer, TrainingData.without(tiny, gone, recognizer.train_views))
     assert isinstance(stage, FitStage) and stage.fit == recognizer.head.fit and len(stage.train) == 12
-
-
-@pytest.mark.parametrize(("model", "preset"), [(spec, preset) for spec in MODELS for preset in spec.presets])
-def test_every_built_in_model_can_be_assembled_with_room_for_its_crop(model: Any, preset: str) -> None:
-    from merzoo.recognizer import assemble
-
-    made = assemble(model, preset, ("a", "b"))
-    assert max(shape[-1] for shape in made.backbone.inputs.values()) <= made.preprocessing.size
-    assert registry().model(model.name) == model and json.dumps(dict(model.presets[preset].strategy))

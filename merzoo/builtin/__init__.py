@@ -1,8 +1,7 @@
-"""The plugin inside the core: heads, the timm adaptor, flow features with an SVM, supervised training, synthetic faces, views and the aligner."""
+"""The plugin inside the core: heads, the timm adaptor, supervised and fitted training, synthetic faces, views and the aligner."""
 
 from __future__ import annotations
 
-from merzoo.builtin.models import MODELS
 from merzoo.hookspecs import hookimpl
 from merzoo.registry import Register
 
@@ -12,8 +11,6 @@ def merzoo_register(register: Register) -> None:
     """Register what comes with the core, through the hook that everybody uses."""
     _networks(register)
     _data(register)
-    for model in MODELS:
-        register.model(model)
 
 
 def _networks(register: Register) -> None:
@@ -23,11 +20,9 @@ def _networks(register: Register) -> None:
         provides=("pooled", "maps"),
         summary="any 2D network of timm by name, such as timm/resnet18",
     )
-    register.backbone("flow-grid", "merzoo.builtin.flow_svm:FlowGrid", provides=("pooled",), summary="optical flow averaged over a grid of cells")
     register.head("linear", "merzoo.builtin.heads:LinearHead", needs=("pooled",), summary="one linear layer on the pooled features")
     register.head("mlp", "merzoo.builtin.heads:MLPHead", needs=("pooled",), summary="two linear layers on the pooled features")
     register.head("gap", "merzoo.builtin.heads:GapHead", needs=("maps",), summary="global average pooling of the feature maps, then a linear layer")
-    register.head("svm", "merzoo.builtin.flow_svm:LinearSVMHead", needs=("pooled",), provides=("fitted",), summary="linear support vector machine, fitted")
     register.strategy("supervised", "merzoo.builtin.supervised:Supervised", provides=("multi-label",), summary="cross-entropy over all parameters")
     register.strategy("fit-only", "merzoo.builtin.supervised:FitOnly", needs=("fitted",), summary="fits the head, trains nothing by gradients")
 

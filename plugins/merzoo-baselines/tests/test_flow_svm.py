@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from merzoo_baselines.flow_svm import FlowGrid, LinearSVMHead
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from merzoo.builtin.flow_svm import FlowGrid, LinearSVMHead
 from merzoo.data.clips import ClipData, Clips
 from merzoo.errors import TrainingError
 from merzoo.interfaces import Features

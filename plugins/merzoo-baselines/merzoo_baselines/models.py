@@ -1,4 +1,4 @@
-"""The models that come with merzoo: baselines that every paper should be seen beside."""
+"""The baselines: models that every paper should be seen beside."""
 
 from __future__ import annotations
 
