@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from merzoo.specs import ModelSpec, Paper, Preprocessing, Preset, Reported, WeightsSpec
+from merzoo.specs import ModelSpec, Paper, Preprocessing, Preset, Reported, embedded
+
+PACKAGE = Path(__file__).parent
 
 PAPER = Paper(
     title="From Macro to Micro: Boosting micro-expression recognition via pre-training on macro-expression videos",
@@ -68,12 +70,6 @@ SMALL_MA2MI = {
 }
 
 
-def embedded(model: str) -> tuple[WeightsSpec, ...]:
-    """The weights that came with this package, from their cards `weights/MODEL-PRESET.json`; the small ones, the default, first."""
-    cards = (Path(__file__).parent / "weights" / f"{model}-{preset}.json" for preset in ("small", "full"))
-    return tuple(WeightsSpec.from_json(card) for card in cards if card.is_file())
-
-
 def miacnet_ma2mi() -> ModelSpec:
     """MIACNet, pre-trained on macro-expression videos."""
     return ModelSpec(
@@ -87,7 +83,7 @@ def miacnet_ma2mi() -> ModelSpec:
             "full": Preset(backbone=FULL_NETWORK, strategy={"fine_tuning": FULL_FINE_TUNING}, preprocessing=FULL_CROP),
             "small": Preset(SMALL_NETWORK, SMALL_HEAD, {"future-frame": SMALL_FUTURE}, SMALL_MA2MI, SMALL_CROP),
         },
-        weights=embedded("miacnet-ma2mi"),
+        weights=embedded(PACKAGE, "miacnet-ma2mi"),
         paper=PAPER,
     )
 
@@ -104,6 +100,6 @@ def miacnet() -> ModelSpec:
             "full": Preset(backbone=FULL_NETWORK, strategy=MMNET_RECIPE, preprocessing=FULL_CROP),
             "small": Preset(backbone=SMALL_NETWORK, head=SMALL_HEAD, strategy=SMALL_RECIPE, preprocessing=SMALL_CROP),
         },
-        weights=embedded("miacnet"),
+        weights=embedded(PACKAGE, "miacnet"),
         paper=replace(PAPER, reported=()),  # which reports the pre-trained network
     )

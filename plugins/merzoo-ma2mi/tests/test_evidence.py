@@ -9,16 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from merzoo_ma2mi import evidence, measures, train_weights
+from merzoo_ma2mi import evidence, measures
 from merzoo_ma2mi.pairs import Delta
 from merzoo_ma2mi.reconstruction import columns, picture
 
 from merzoo.data.clips import Clips
-from merzoo.errors import LeakageError
-from merzoo.recognizer import load
 from merzoo.registry import registry
-from merzoo.specs import Preprocessing, WeightsSpec
-from merzoo.weights import digest
+from merzoo.specs import Preprocessing
 
 
 @pytest.fixture
@@ -84,19 +81,3 @@ def test_evidence_runs_and_writes(tiny_spec, tiny, tmp_path, capsys):
 def test_evidence_says_in_one_line_what_is_wrong(tmp_path, capsys):
     assert evidence.main(["--data", "synthetic:nowhere", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
-
-
-def test_weights_script_trains_and_scores(tiny_spec, tiny, tmp_path):
-    with pytest.raises(LeakageError, match="scores on synthetic:tiny"):  # its own people do not count
-        train_weights.make("miacnet-ma2mi", "synthetic:tiny", "synthetic:tiny", tmp_path / "weights", tmp_path / "run")
-    assert not (tmp_path / "weights").exists()
-    recognizer = load("miacnet-ma2mi", weights=tmp_path / "run" / "weights.safetensors")
-    found = train_weights.score(recognizer, "synthetic:tiny", frozenset())
-    assert found["clips"] == 16 and found["subjects"] == 4 and 0 <= found["uf1"] <= 1
-    facts = {"model": "miacnet-ma2mi", "preset": "small", "labels": list(recognizer.labels), "trained_on": recognizer.weights.trained_on, "metrics": found}
-    train_weights.embed(tmp_path / "run", tmp_path / "weights", facts)
-    card = WeightsSpec.from_json(tmp_path / "weights" / "miacnet-ma2mi-small.json")
-    assert card.sha256 == digest(tmp_path / "weights" / "miacnet-ma2mi-small.safetensors") and card.tag == "synthetic"
-    assert card.source == "package:merzoo_ma2mi/weights/miacnet-ma2mi-small.safetensors"
-    assert card.trained_on["subjects"] == sorted(set(tiny.table["subject"])) and card.trained_on["manifest_hash"] == tiny.dataset.manifest_hash
-    assert '"pretext"' in (tmp_path / "weights" / "miacnet-ma2mi-small.jsonl").read_text()

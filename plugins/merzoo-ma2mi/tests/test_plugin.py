@@ -44,11 +44,11 @@ def test_no_number_is_called_the_papers():
 
 
 def test_weights_come_from_their_cards(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "__file__", str(tmp_path / "models.py"))
-    assert models.embedded("miacnet") == ()
+    monkeypatch.setattr(models, "PACKAGE", tmp_path)
+    assert models.miacnet().weights == ()
     (tmp_path / "weights").mkdir()
     for model in ("miacnet", "miacnet-ma2mi"):
         card = {"model": model, "tag": "synthetic", "preset": "small", "source": "package:x/y", "sha256": "0", "labels": list(LABELS)}
         (tmp_path / "weights" / f"{model}-small.json").write_text(json.dumps(card))
-    assert [w.labels for w in models.embedded("miacnet")] == [LABELS]
+    assert [w.labels for w in models.miacnet().weights] == [LABELS]
     assert len(models.miacnet_ma2mi().weights) == 1
