@@ -52,7 +52,7 @@ def make(
     """
     recognizer = train(model, data, out=work, preset=preset, seed=seed, resume=resume, device="cpu", jobs=os.cpu_count() or 1, report=report)
     if (size := (work / WEIGHTS).stat().st_size) > MAX_BYTES:
-        raise UsageError(f"{model} ({preset}) has {size / 1e6:.1f} MB of weights, and at most {MAX_BYTES / 1e6:g} MB ship with a plugin; make the preset smaller")
+        raise UsageError(f"{model} ({preset}) has {size / 1e6:.1f} MB of weights; at most {MAX_BYTES / 1e6:g} MB ship with a plugin: make the preset smaller")
     clips = open_clips(data, recognizer.preprocessing)
     written = card(recognizer, Clips(clips, "micro"), Clips(clips, "macro"))
     metrics = score(recognizer, score_on, frozenset(written["trained_on"]["subjects"]))

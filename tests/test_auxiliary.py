@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ from torch import Tensor, nn
 
 from merzoo.builtin.supervised import Supervised
 from merzoo.data.clips import ClipData, Clips
-from merzoo.errors import RunError, UsageError
+from merzoo.errors import MerzooWarning, RunError, UsageError
+from merzoo.evaluation.auxiliary import auxiliary
 from merzoo.evaluation.folds import predict_clips
+from merzoo.evaluation.predicting import scored_outputs
+from merzoo.evaluation.protocols import Protocol
 from merzoo.evaluation.records import check_fold
 from merzoo.evaluation.splits import loso
 from merzoo.interfaces import AuxiliaryTask, Batch, Features
@@ -31,6 +36,7 @@ class Units(AuxiliaryTask):
     """Multi-label action units; clips that nobody coded are left out of the loss."""
 
     predicts = True
+    outputs: ClassVar[Mapping[str, tuple[str, ...]]] = {"aus": tuple(f"AU{unit}" for unit in UNITS)}
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -97,3 +103,63 @@ def test_without_a_task_that_predicts_nothing_is_added(tiny: ClipData) -> None:
     recognizer = network(tiny)
     recognizer.auxiliary["units"].predicts = False
     assert all("auxiliary" not in row for row in predict_clips(recognizer, Clips(tiny, "micro"), Machine("cpu", "fp32", 1)))
+
+
+def records(tiny: ClipData) -> tuple[Protocol, list[dict[str, Any]]]:
+    """A fold a subject with what an untrained network predicts."""
+    recognizer, protocol, out = network(tiny), loso(tiny.table), []
+    micro = Clips(tiny, "micro")
+    for fold in protocol.folds:
+        rows = predict_clips(recognizer, micro.where(np.isin(micro.sample_ids, fold.test_ids)), Machine("cpu", "fp32", 1))
+        out.append({"seed": 0, "fold_id": fold.fold_id, "predictions": rows, "auxiliary_outputs": json.loads(json.dumps(scored_outputs(recognizer)))})
+    return protocol, out
+
+
+def test_outputs_are_scored_against_the_table_and_the_unknown_counts_nowhere(tiny: ClipData) -> None:
+    protocol, found = records(tiny)
+    rows = [p for record in found for p in record["predictions"]]
+    coded = dict(zip(tiny.table["sample_id"], tiny.table["aus"], strict=True))
+    assert all(p["auxiliary_truth"]["units"]["aus"] == [int(unit in coded[p["sample_id"]].split("+")) for unit in UNITS] for p in rows)
+    for p in rows:  # right throughout, but for AU4
+        truth = p["auxiliary_truth"]["units"]["aus"]
+        p["auxiliary"]["units"]["aus"] = [0.9 if truth[0] else 0.1, 0.1, 0.9 if truth[2] else 0.1]
+    scores = auxiliary(Path("run"), protocol, found, resamples=20)["units"]["aus"]
+    assert scores["samples"] == 16 and [scores["per_class"][f"AU{unit}"]["f1"] for unit in UNITS] == [1, 0, 1]
+    assert scores["scores"]["au_f1"]["value"] == pytest.approx(2 / 3)
+    for p in rows:  # nobody knows of AU4: neither its misses nor its support are left
+        p["auxiliary_truth"]["units"]["aus"][1], p["auxiliary"]["units"]["aus"][1] = None, 0.9
+    rows[0]["auxiliary_truth"]["units"]["aus"] = [None, None, None]
+    with pytest.warns(MerzooWarning, match="no sample of class AU4"):
+        scores = auxiliary(Path("run"), protocol, found, resamples=20)["units"]["aus"]
+    assert scores["samples"] == 15 and scores["per_class"]["AU4"] == {"f1": 0.0, "recall": 0.0, "support": 0}
+
+
+def test_folds_that_disagree_on_what_is_scored_are_refused(tiny: ClipData) -> None:
+    protocol, found = records(tiny)
+    found[1]["auxiliary_outputs"] = {}
+    with pytest.raises(RunError, match="other auxiliary outputs"):
+        auxiliary(Path("run"), protocol, found, resamples=20)
+
+
+@pytest.mark.parametrize(
+    ("names", "truth", "shares"),
+    [
+        (["AU1", "AU1"], [0, 1], [0.5, 0.5]),
+        (["AU1"], [0, 1], [0.5]),
+        (["AU1"], [2], [0.5]),
+        (["AU1"], [0], [1.5]),
+        (["AU1"], "no", [0.5]),
+        ([], [], []),
+        ("AU1", [0], [0.5]),
+    ],
+)
+def test_outputs_of_strangers_are_checked(tiny: ClipData, names: Any, truth: Any, shares: Any) -> None:
+    protocol, found = records(tiny)
+    fold, rows = protocol.folds[0], found[0]["predictions"]
+    record = {"schema": 1, "seed": 0, "fold_id": fold.fold_id, "test_subjects": list(fold.test_subjects), "state_sha256": "0" * 64}
+    record["stages"] = [{"name": "supervised", "scope": "fold", "subjects": ["synthetic:else"], "steps": 1, "seconds": 0.0, "loss": None}]
+    asked = (0, fold, tiny.labels, "classes", fold.test_subjects, Path("fold.json"))
+    check_fold({**record, "predictions": rows, "auxiliary_outputs": found[0]["auxiliary_outputs"]}, *asked)
+    wrong = [{**p, "auxiliary": {"units": {"aus": shares}}, "auxiliary_truth": {"units": {"aus": truth}}} for p in rows]
+    with pytest.raises(RunError, match="auxiliary_outputs"):
+        check_fold({**record, "predictions": wrong, "auxiliary_outputs": {"units": {"aus": names}}}, *asked)

@@ -44,7 +44,7 @@ def test_weights_are_scored_on_other_people_or_not_at_all(tiny: ClipData, tmp_pa
 
 def test_weights_too_large_to_ship_are_refused(tiny: ClipData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed, "MAX_BYTES", 1000)
-    with pytest.raises(UsageError, match="at most 0.001 MB ship"):
+    with pytest.raises(UsageError, match=r"at most 0\.001 MB ship"):
         embed.make("tiny-difference", tmp_path / "package", tmp_path / "run", data="synthetic:tiny", score_on="synthetic:demo")
 
 

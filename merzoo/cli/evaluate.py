@@ -98,6 +98,8 @@ def show(result: dict[str, Any], out: Path) -> None:
     print_lines(_remarks(result))
     if "slices" in result:
         print_table(("part", "clips", "subjects", *titles), [*_slices(result)])
+    if "auxiliary" in result:
+        print_table(("also predicted", "clips", "AU F1", "95 % interval"), [*_auxiliary(result)])
     if "perturbed" in result:
         print_table(("test clips", *titles), [*_perturbed(result)])
     if "oracle" in result:
@@ -128,6 +130,14 @@ def _slices(result: dict[str, Any]) -> Iterator[tuple[object, ...]]:
     if "mean_of_slices" in result:
         mean = result["mean_of_slices"]
         yield "mean of parts", "", "", *(f"{mean['value']:.3f}" if name == mean["metric"] else "" for name in result["scores"])
+
+
+def _auxiliary(result: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    """A row an output of an auxiliary task: mean F1 over its labels."""
+    for task, outputs in result["auxiliary"].items():
+        for output, one in outputs.items():
+            v = one["scores"]["au_f1"]
+            yield f"{task}: {output} ({len(one['per_class'])})", one["samples"], f"{v['value']:.3f}", f"{v['low']:.3f} – {v['high']:.3f}"
 
 
 def _oracle(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:

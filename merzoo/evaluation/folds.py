@@ -13,7 +13,7 @@ from merzoo.data.clips import ClipData, Clips
 from merzoo.data.perturb import Perturbation
 from merzoo.data.table import Dataset
 from merzoo.errors import DataError, LeakageError, TrainingError
-from merzoo.evaluation.predicting import audited, positions, predict_clips
+from merzoo.evaluation.predicting import audited, positions, predict_clips, scored_outputs
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.robustness import predict_perturbed
 from merzoo.recognizer import Recognizer, assemble
@@ -150,6 +150,8 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
         "state_sha256": state_hash(recognizer),
         "predictions": predict_clips(recognizer, tested, plan.machine),
     }
+    if outputs := scored_outputs(recognizer):
+        record["auxiliary_outputs"] = outputs
     if plan.perturb:
         record["perturbed"] = predict_perturbed(recognizer, tested, plan.machine, plan.perturb)
     if plan.audit:

@@ -19,8 +19,10 @@ TOLERANCE = 1e-4  # of a probability: other batch sizes sum in another order, an
 
 def predict_clips(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> list[dict[str, Any]]:
     """Per-sample predictions in fp32: sample_id, subject, label and probabilities in the order of the recogniser's labels; and, where auxiliary tasks
-    predict, "auxiliary": {task: {output: numbers}}. A clip with several labels has their names joined by "+"."""
+    predict, "auxiliary": {task: {output: numbers}}, with "auxiliary_truth": {task: {output: 1, 0 or None where nobody knows}} of the outputs that are scored.
+    A clip with several labels has their names joined by "+"."""
     targets, subjects, ids = clips.targets, clips.subject_of, clips.sample_ids
+    truths = _truths(recognizer, clips)
     rows: list[dict[str, Any]] = []
     for at, looks, found in _batches(recognizer, clips, machine, batch_size):
         with torch.inference_mode():
@@ -30,7 +32,21 @@ def predict_clips(recognizer: Recognizer, clips: Clips, machine: Machine, batch_
             rows.append({"sample_id": ids[i], "subject": str(subjects[i]), "label": label, "probabilities": probabilities})
             if extra:
                 rows[-1]["auxiliary"] = {task: {k: v[n] for k, v in out.items()} for task, out in extra.items()}
+            if truths:
+                rows[-1]["auxiliary_truth"] = {task: {k: v[i] for k, v in out.items()} for task, out in truths.items()}
     return rows
+
+
+def scored_outputs(recognizer: Recognizer) -> dict[str, dict[str, tuple[str, ...]]]:
+    """{task: {output: what each of its numbers stands for}} of the auxiliary tasks whose predictions are scored (`AuxiliaryTask.outputs`)."""
+    return {name: dict(task.outputs) for name, task in recognizer.auxiliary.items() if task.predicts and task.outputs}
+
+
+def _truths(recognizer: Recognizer, clips: Clips) -> dict[str, dict[str, list[list[int | None]]]]:
+    """{task: {output: [clips, K]}} of the outputs that are scored: 1, 0, or None where nobody knows."""
+    found = {name: recognizer.auxiliary[name].targets(clips) for name in scored_outputs(recognizer)}
+    rows = {name: {output: targets[output].tolist() for output in recognizer.auxiliary[name].outputs} for name, targets in found.items()}
+    return {name: {output: [[None if x != x else int(x) for x in row] for row in each] for output, each in of.items()} for name, of in rows.items()}
 
 
 def _batches(recognizer: Recognizer, clips: Clips, machine: Machine, batch_size: int = 64) -> Iterator[tuple[list[int], list[Any], list[list[float]]]]:

@@ -94,6 +94,7 @@ def check_fold(
         look.true(isinstance(stage, Mapping), "stages", "objects")
         _check_stage(look, stage, set(fold.test_subjects), set(run_subjects), where)
     _check_predictions(look, look.sequence(record.get("predictions"), "predictions"), fold, labels, task)
+    _check_outputs(look, record.get("auxiliary_outputs", {}), record["predictions"])
     rows = len(record["predictions"])
     if record.get("oracle") is not None:
         look.true(task == "classes", "oracle", "null in a multi-label task")
@@ -222,6 +223,32 @@ def _check_oracle(look: _Look, oracle: object, predictions: list[Any], classes: 
     if others:
         told = f"{look.where}: the predictions are not those of the last epoch ({len(others)} of {rows} differ, first: {others[0]})"
         raise ChosenEpochError(f"{told}; an epoch may have been chosen on the test data: delete the file and resume the run")
+
+
+def _check_outputs(look: _Look, tasks: object, predictions: list[Any]) -> None:
+    """{task: {output: names}}: each prediction then has as many probabilities, and as many of 1, 0 and null for the truth."""
+    look.true(isinstance(tasks, Mapping), "auxiliary_outputs", "an object")
+    assert isinstance(tasks, Mapping)
+    for task, outputs in tasks.items():
+        look.text(task, "auxiliary_outputs")
+        look.true(isinstance(outputs, Mapping), f"auxiliary_outputs.{task}", "an object")
+        for output, given in outputs.items():
+            look.text(output, f"auxiliary_outputs.{task}")
+            where = f"auxiliary_outputs.{task}.{output}"
+            names = look.sequence(given, where)
+            for name in names:
+                look.text(name, where)
+            look.true(0 < len(set(names)) == len(names) <= MAX_CLASSES, where, f"1 to {MAX_CLASSES} different names")
+            for p in predictions:
+                shares, truth = (_inside(p.get(key), task, output) for key in ("auxiliary", "auxiliary_truth"))
+                fine = len(shares) == len(truth) == len(names) and all(is_number(x) and 0 <= x <= 1 for x in shares)
+                look.true(fine and all(x is None or (is_count(x) and x < 2) for x in truth), where, "probabilities, and 1, 0 or null, of each prediction")
+
+
+def _inside(value: object, *path: str) -> list[Any]:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, list) else []
 
 
 def _is_auxiliary(tasks: object) -> bool:

@@ -71,27 +71,33 @@ def scored(pool: Predictions, protocol: Protocol, resamples: int = RESAMPLES, wh
     """
     seed, draw, replicate = pool.replicates
     tallies = pool.tally(replicate, len(seed))
-    values, (f1, recall) = pool.values(tallies), pool.f1_and_recall(tallies)
-    total = tallies.sum(axis=0)
-    first = np.unique(pool.sample_id, return_index=True)[1]
-    once = np.isin(np.arange(len(pool)), first)
-    support = pool.support(pool.where(once).tally()[0])
+    values, total = pool.values(tallies), tallies.sum(axis=0)
+    of_each = per_class(pool)
     order = dict.fromkeys(pool.seed.tolist())  # as asked
     intervals = bootstrap(pool, resamples)
     _warn_of_one_answer(pool, where)
-    per_class = zip(pool.classes, f1.mean(axis=0), recall.mean(axis=0), support, strict=True)
     return {
-        "tested": {"samples": len(first), "subjects": len(set(pool.subject.tolist()))},
+        "tested": {"samples": len(set(pool.sample_id.tolist())), "subjects": len(set(pool.subject.tolist()))},
         "truth_sha256": _truth_hash(pool),
         "scores": estimates(intervals),
-        "per_class": {name: {"f1": float(f), "recall": float(r), "support": int(n)} for name, f, r, n in per_class},
+        "per_class": of_each,
         "confusion": None if pool.multilabel else total.tolist(),
-        "absent_classes": warn_of_absent(support, pool.classes, where),
+        "absent_classes": warn_of_absent([one["support"] for one in of_each.values()], pool.classes, where),
         "per_seed": [{"seed": s, **dict(zip(pool.metrics, values[:, seed == s].mean(axis=1).tolist(), strict=True))} for s in order],
         "draws": len(set(draw.tolist())),
         "bootstrap": {"resamples": intervals.resamples, "lacking_a_class": intervals.lacking_a_class, "unit": intervals.unit},
         **slices(pool, protocol, resamples),
     }
+
+
+def per_class(pool: Predictions) -> dict[str, dict[str, Any]]:
+    """class -> {"f1", "recall", "support"}: mean over seeds and draws; support of all samples once."""
+    seed, _, replicate = pool.replicates
+    f1, recall = pool.f1_and_recall(pool.tally(replicate, len(seed)))
+    once = np.isin(np.arange(len(pool)), np.unique(pool.sample_id, return_index=True)[1])
+    support = pool.support(pool.where(once).tally()[0])
+    rows = zip(pool.classes, f1.mean(axis=0), recall.mean(axis=0), support, strict=True)
+    return {name: {"f1": float(f), "recall": float(r), "support": int(n)} for name, f, r, n in rows}
 
 
 def _warn_of_one_answer(pool: Predictions, where: str) -> None:

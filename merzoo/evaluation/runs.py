@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from merzoo.errors import RunError
+from merzoo.evaluation.auxiliary import auxiliary
 from merzoo.evaluation.bootstrap import RESAMPLES
 from merzoo.evaluation.oracle import oracle
 from merzoo.evaluation.pool import Predictions
@@ -133,7 +134,8 @@ class RunFolder:
         label: a name of the class list, probabilities: C numbers, auxiliary (optional): {task: {output: numbers}}}]}; schema, fold_id and seed are added here.
         In a multi-label run a label is names joined by "+" ("" = none). Optional: "oracle": {"stage", "epochs": [[position of the predicted class, one a
         prediction], one list an epoch, the last that of the predictions]} (not multi-label); "checks": {name: bool or number}; "perturbed": {condition:
-        [probabilities, one list a prediction]}.
+        [probabilities, one list a prediction]}; "auxiliary_outputs": {task: {output: names}} of what is scored, each prediction then having
+        "auxiliary_truth": {task: {output: [1, 0 or null]}}.
         Raises `LeakageError` where a stage saw a test subject, `RunError` for a record that could not be read back (such as one without a stage, or with a
         stage without subjects), or a folder that cannot be written.
         """
@@ -184,9 +186,10 @@ def predictions(run: RunFolder) -> Predictions:
 def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
     """What result.json holds, made from the folds alone. An unfinished run gives the scores so far and "complete": false.
 
-    What `merzoo.evaluation.results.scored` says of the predictions, and: perturbed, {condition: scores} where harder clips were asked for; oracle, where every
-    fold kept its epochs (see `merzoo.evaluation.oracle`); folds; seconds: of all stages, one that serves all folds counted once a seed; training_subjects:
-    how many people some stage saw; flip_labels: the share of training clips that got a wrong class; and of run.json what names the run.
+    What `merzoo.evaluation.results.scored` says of the predictions, and: auxiliary (see `merzoo.evaluation.auxiliary`); perturbed, {condition: scores} where
+    harder clips were asked for; oracle, where every fold kept its epochs (see `merzoo.evaluation.oracle`); folds; seconds: of all stages, one that serves all
+    folds counted once a seed; training_subjects: how many people some stage saw; flip_labels: the share of training clips that got a wrong class; and of
+    run.json what names the run.
     Warns where a class never occurs in the truth. Raises as `predictions`, and `RunError` where a fold lacks a condition that was asked for.
     """
     records = list(run.folds())
@@ -200,6 +203,7 @@ def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
         "schema": SCHEMA,
         "protocol": {"name": run.protocol.name, "hash": run.protocol.hash, "folds": len(run.protocol.folds)},
         **scored(pool, run.protocol, resamples, f"{run.path}: "),
+        **({"auxiliary": found} if (found := auxiliary(run.path, run.protocol, records, resamples)) else {}),
         **harder,
         **({"oracle": chosen} if (chosen := oracle(pool, records)) else {}),
         "complete": len(records) == expected,

@@ -52,7 +52,7 @@ def scores(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Hashable]) ->
     return scores_of(confusion, names)
 
 
-def warn_of_absent(support: NDArray[Any], classes: Sequence[Hashable], where: str = "") -> list[str]:
+def warn_of_absent(support: NDArray[Any] | Sequence[int], classes: Sequence[Hashable], where: str = "") -> list[str]:
     """Names of the classes of which the truth has no sample ([C] counts), with one `MerzooWarning` if there are any; `where` opens its text."""
     absent = [str(name) for name, count in zip(classes, support, strict=True) if not count]
     if absent:
