@@ -13,6 +13,7 @@ from torch import Tensor
 
 from merzoo.data.store import ClipStore, open_store
 from merzoo.data.table import Dataset, Task, checked, labels_of
+from merzoo.data.viewstore import ViewFile, view_key
 from merzoo.errors import DataError, LeakageError, UsageError
 from merzoo.interval import Interval
 from merzoo.making import make_view
@@ -60,6 +61,7 @@ class ClipData:
     """A data set under one preprocessing: its table, the stores of its sources, and views of its clips.
 
     Views are prepared once and kept for all folds, while they fit into `KEPT_BYTES`; beyond, those of the clips asked for are made anew from the stores.
+    Views that are kept and `costly` are computed once for all processes and later runs: they lie beside the stores (`merzoo.data.viewstore`).
     """
 
     def __init__(self, dataset: Dataset, preprocessing: Preprocessing, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
@@ -116,9 +118,19 @@ class ClipData:
         key = self._key(view, kind, jitter, device)
         with self._lock:
             if key not in self._prepared:
-                arrays = [self._readings(view, row, key[2]) for row in self._of_kind(kind)]
-                self._prepared[key] = torch.from_numpy(np.stack(arrays)).to(device)
+                self._prepared[key] = torch.from_numpy(self._arrays(view, self._of_kind(kind), key[2])).to(device)
             return self._prepared[key]
+
+    def _arrays(self, view: View, rows: Sequence[int], jitter: IntervalJitter | None) -> np.ndarray:
+        def make() -> np.ndarray:
+            return np.stack([self._readings(view, row, jitter) for row in rows])
+
+        return self._file(view, rows, jitter).arrays(make) if self.view_kind(view).costly else make()
+
+    def _file(self, view: View, rows: Sequence[int], jitter: IntervalJitter | None) -> ViewFile:
+        """Where a costly view of these rows is kept."""
+        kind, keys = self.view_kind(view), {self._stores[row].key for row in rows}
+        return ViewFile(view_key(list(keys), _view_key(view), kind, [(self._ids[row], self._intervals(kind, row, jitter)) for row in rows]))
 
     def select(self, view: View, kind: str, jitter: IntervalJitter | None, positions: np.ndarray, variant: np.ndarray, device: torch.device) -> Tensor:
         """The view of the clips of a kind at `positions` [B], each under its reading `variant` [B] (0: as annotated): [B, ...], on the device."""
@@ -145,19 +157,26 @@ class ClipData:
         with self._lock:
             if key not in self._prepared and key not in self._streamed:
                 rows = self._of_kind(kind)
-                wanted = len(rows) * self._readings(view, rows[0], key[2]).nbytes
+                there = self._file(view, rows, key[2]).nbytes() if self.view_kind(view).costly else None
+                wanted = len(rows) * self._readings(view, rows[0], key[2]).nbytes if there is None else there
                 if wanted > KEPT_BYTES - sum(kept.nbytes for kept in self._prepared.values()):
                     self._streamed.add(key)
             return key not in self._streamed
 
     def _readings(self, view: View, row: int, jitter: IntervalJitter | None, only: int | None = None) -> np.ndarray:
         """The view of a clip under each reading of its interval, or under one of them: [variants or 1, ...]."""
-        how, interval, frames = self.view_kind(view), self.interval(row), self.frames(row)
+        how, frames = self.view_kind(view), self.frames(row)
+        readings = self._intervals(how, row, jitter)
+        chosen = readings if only is None or len(readings) == 1 else readings[only : only + 1]
+        return np.stack([how.prepare(frames, reading) for reading in chosen])
+
+    def _intervals(self, how: ViewKind, row: int, jitter: IntervalJitter | None) -> list[Interval]:
+        """The readings of a row's interval that a view is prepared under: one, where jitter does not touch it."""
+        interval = self.interval(row)
         if jitter is None or not how.jitter_invalidates:
-            return how.prepare(frames, interval)[None]
+            return [interval]
         # Seeded by the sample, so that a clip's readings do not depend on which clips stand beside it.
-        readings = jitter.readings(interval, len(frames), np.random.default_rng(list(self._ids[row].encode())))
-        return np.stack([how.prepare(frames, reading) for reading in (readings if only is None else readings[only : only + 1])])
+        return jitter.readings(interval, self._stores[row].frames(self._ids[row]), np.random.default_rng(list(self._ids[row].encode())))
 
 
 def _store_of(sample: str, frames: int, stores: Sequence[ClipStore], name: str) -> ClipStore:

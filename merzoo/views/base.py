@@ -30,9 +30,14 @@ class ViewKind:
     """One way of seeing an interval. Built as `Kind(**options)`; `prepare` is numpy and runs once, `load` and `augment` run on the device.
 
     jitter_invalidates: True where another interval gives another array, so that interval jitter needs arrays of its own.
+    costly: True where `prepare` takes longer than reading its array from a disk (milliseconds a clip): what it gives is then kept on the disk, until
+    `version` or the `__version__` of one of the `libraries` (modules) that it computes with is another. Raise `version` when `prepare` gives other numbers.
     """
 
     jitter_invalidates = True
+    costly = False
+    version = 1
+    libraries: tuple[str, ...] = ()
 
     def prepare(self, frames: np.ndarray, interval: Interval) -> np.ndarray:
         """The array to store, from frames uint8 [T, H, W, 3] and an interval in their numbering. Last two axes are height and width."""
