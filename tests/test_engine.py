@@ -19,7 +19,7 @@ from merzoo.recognizer import Recognizer, build
 from merzoo.specs import Preprocessing
 from merzoo.training import checkpoint
 from merzoo.training.data import TrainingData
-from merzoo.training.engine import reset, run_stages, state_hash
+from merzoo.training.engine import channels_last, reset, run_stages, state_hash
 from merzoo.training.machine import Machine
 from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Schedule
 from merzoo.weights import read
@@ -55,6 +55,14 @@ def test_training_lowers_the_loss_and_logs_it(data: ClipData) -> None:
     losses = [row["cross_entropy"] for row in log.rows]
     assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
     assert not recognizer.training
+
+
+def test_weights_of_2d_and_3d_convolutions_are_laid_out_channels_last() -> None:
+    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv3d(3, 4, 3), torch.nn.Linear(3, 4))
+    before = {name: value.clone() for name, value in layers.state_dict().items()}
+    channels_last(layers)
+    assert layers[0].weight.is_contiguous(memory_format=torch.channels_last) and layers[1].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert all(torch.equal(value, before[name]) for name, value in layers.state_dict().items())
 
 
 def test_same_seed_same_bits_other_seed_other_bits(data: ClipData) -> None:

@@ -102,6 +102,20 @@ def test_a_sequence_takes_frames_evenly_from_start_to_stop(interval: Interval, l
     assert Sequence(length).prepare(numbered, interval)[0, :, 0, 0].tolist() == wanted
 
 
+def test_a_sequence_is_shrunk_by_area_frame_by_frame() -> None:
+    frames = clip(size=24)
+    shrunk, whole = Sequence(4, side=8).prepare(frames, AT), Sequence(4).prepare(frames, AT)
+    means = whole.reshape(3, 4, 8, 3, 8, 3).mean(axis=(3, 5))
+    assert shrunk.shape == (3, 4, 8, 8) and shrunk.dtype == np.uint8
+    assert np.abs(shrunk - means).max() <= 0.51  # each pixel the mean of its 3 x 3
+    assert np.array_equal(Sequence(4, side=24).prepare(frames, AT), whole)
+
+
+def test_a_sequence_is_never_enlarged() -> None:
+    with pytest.raises(UsageError, match="24 px cannot be shrunk to 32 px"):
+        Sequence(4, side=32).prepare(clip(size=24), AT)
+
+
 def test_loading_never_writes_into_what_is_stored() -> None:
     stored = torch.full((1, 3, 2, 2), 255.0)
     ViewKind().load(stored)
@@ -231,7 +245,10 @@ def test_a_crop_larger_than_what_is_stored_is_refused() -> None:
         View("sequence", {"length": 1}),
         View("sequence", {"length": "16"}),
         View("sequence", {"length": 2.5}),
-        View("flow", {"method": "tvl1"}),
+        View("sequence", {"side": 0}),
+        View("sequence", {"side": "64"}),
+        View("flow", {"method": "farneback"}),
+        View("strain", {"method": 1}),
     ],
 )
 def test_wrong_options_are_one_line(view: View) -> None:

@@ -80,7 +80,7 @@ def run_stages(
     if twice:  # they would draw the same numbers, and be one stage in the run's record
         raise UsageError(f"strategy '{recognizer.spec.strategy}' has two stages named '{twice[0]}'; give each a name of its own")
     torch.set_num_threads(machine.threads)
-    recognizer.to(machine.device).to(memory_format=torch.channels_last)
+    channels_last(recognizer.to(machine.device))
     logs, resumed = _resume(recognizer, checkpoints)
     for stage in stages[len(logs) :]:
         log = StageLog(stage.name, stage.scope, sorted(set().union(*(c.subjects for c in stage.clips))))
@@ -112,6 +112,15 @@ def run_stages(
     recognizer.requires_grad_(True)
     recognizer.eval()
     return logs
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay out the weights of 2D and 3D convolutions with the channels last, which is faster. `Module.to(memory_format=…)` knows one rank only, and fails
+    for the other."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.ndim in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
 
 
 def _refuse(stage: Stage, forbidden: Collection[str], sample_ids: Iterable[str]) -> None:

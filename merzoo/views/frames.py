@@ -33,14 +33,30 @@ class Difference(ViewKind):
 
 
 class Sequence(ViewKind):
-    """`length` frames spaced evenly from start to stop (nearest frames), uint8 [3, length, H, W]; loaded as [0, 1]."""
+    """`length` frames spaced evenly from start to stop (nearest frames), uint8 [3, length, H, W]; loaded as [0, 1].
 
-    def __init__(self, length: int = 16) -> None:
+    side: shrink every frame to side x side px, by area; None keeps the size of the stored crop. Input crops are cut, not resized, so this is how a network
+    sees a whole face in few pixels.
+    """
+
+    def __init__(self, length: int = 16, side: int | None = None) -> None:
         if not isinstance(length, int) or length < 2:
             raise UsageError(f"sequence view: length {length!r} must be a whole number of at least 2")
-        self.length = length
+        if side is not None and (not isinstance(side, int) or isinstance(side, bool) or side < 1):
+            raise UsageError(f"sequence view: side {side!r} must be whole pixels, at least 1, or left out")
+        self.length, self.side = length, side
 
     def prepare(self, frames: np.ndarray, interval: Interval) -> np.ndarray:
-        """See `ViewKind.prepare`."""
+        """See `ViewKind.prepare`. Raises `UsageError` where the frames are smaller than `side`: enlarging adds nothing."""
         index = np.rint(np.linspace(interval.start, interval.stop, self.length)).astype(int)
-        return frames[index].transpose(3, 0, 1, 2)
+        return self._shrunk(frames, index).transpose(3, 0, 1, 2)
+
+    def _shrunk(self, frames: np.ndarray, index: np.ndarray) -> np.ndarray:
+        stored = min(frames.shape[1:3])
+        if self.side is None or frames.shape[1:3] == (self.side, self.side):
+            return frames[index]
+        if stored < self.side:
+            raise UsageError(f"sequence view: frames of {stored} px cannot be shrunk to {self.side} px; give a larger preprocessing size, or a smaller side")
+        import cv2
+
+        return np.stack([cv2.resize(frames[at], (self.side, self.side), interpolation=cv2.INTER_AREA) for at in index])
