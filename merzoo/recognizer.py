@@ -116,14 +116,15 @@ def build(
     spec = ModelSpec(f"{b}+{h}+{s}" + "".join(f"+{task}" for task in tasks), summary, b, h, tuple(tasks), s, presets={"full": preset})
     recognizer = assemble(spec, "full", labels)
     if preprocessing is None:
-        size = _crop_for(max(shape[-1] for shape in recognizer.backbone.inputs.values()))
+        size = crop_for(recognizer.backbone.inputs)
         recognizer.spec = dataclasses.replace(spec, presets={"full": dataclasses.replace(preset, preprocessing=Preprocessing(size=size))})
     return recognizer
 
 
-def _crop_for(side: int) -> int:
-    """The side in px of a stored crop for inputs of `side` px: the usual one, or an eighth larger than the input, which leaves room for shifts (our choice)."""
-    usual = Preprocessing().size
+def crop_for(inputs: Mapping[str, tuple[int, ...]]) -> int:
+    """The side in px of a stored crop for these inputs: the usual one, or a seventh larger than the largest input, which leaves room for shifts (our
+    choice)."""
+    usual, side = Preprocessing().size, max(shape[-1] for shape in inputs.values())
     return usual if side <= usual else side + -(-side // 7)
 
 

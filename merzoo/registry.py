@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from merzoo.compose import composed, is_composed
 from merzoo.entries import KINDS, Entry, Kind, Register
 from merzoo.errors import CollisionError, MerzooWarning, PluginError, UnknownNameError
 from merzoo.specs import ModelSpec
@@ -61,7 +62,11 @@ class Registry:
         return self._get(kind, new, (*seen, name))
 
     def _claims_of(self, kind: str, name: str) -> list[Entry]:
-        """Every plugin's claim to a name. A family's own plugin may register one of its members apart; anybody else who does collides with it."""
+        """Every plugin's claim to a name. A family's own plugin may register one of its members apart; anybody else who does collides with it. A model that is
+        made by its name (`merzoo.compose`) is nobody's."""
+        if kind == "model" and is_composed(name):
+            spec = composed(self, name)
+            return [Entry("model", name, "", summary=spec.summary, plugin="made by its name", spec=spec)]
         claims = list(self._claims.get((kind, name), ()))
         prefix, slash, member = name.partition("/")
         if slash:

@@ -13,6 +13,8 @@ from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.cli.progress import progress
 from merzoo.evaluation.scores import TITLES
 
+MODEL = "A model by name (`merzoo list`), or BACKBONE+HEAD+STRATEGY[+TASK...] of any papers."
+SET = "Another option for a part of the model (repeat for more): backbone.size=112, strategy.epochs=5."
 SKIP = "Leave out the clips that this text file names, a sample id a line."
 ROOT = "Where the data lie, if `merzoo data prepare` was not told; NAME=DIR for each where there are several."
 
@@ -20,7 +22,7 @@ FEW_PEOPLE = 16  # below so many the intervals' coverage was not measured (bench
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
     data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME`), or a table of your own clips (clips.csv).")] = "synthetic",
     root: Annotated[list[str] | None, typer.Option(metavar="DIR", help=ROOT)] = None,
@@ -28,6 +30,7 @@ def command(
     skip: Annotated[Path | None, typer.Option(metavar="FILE", help=SKIP)] = None,
     macro: Annotated[str | None, typer.Option(help="Another data set whose macro clips are pre-trained on too, such as dfew.")] = None,
     protocol: Annotated[str, typer.Option(help="How test folds are made (`merzoo list --kind protocol`), or the path of a manifest, *.json.")] = "loso",
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="PART.OPTION=VALUE", help=SET)] = None,
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
     weights: Annotated[str | None, typer.Option("--from", help="Start each fold from these weights (tag or path) and not from scratch.")] = None,
@@ -50,7 +53,7 @@ def command(
     dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro, skip=skip)
     with progress() as report:
         result = evaluate(
-            model,
+            ",".join((model, *(settings or ()))),
             dataset,
             protocol,
             out=out,

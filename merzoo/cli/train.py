@@ -8,19 +8,20 @@ from typing import Annotated
 
 import typer
 
-from merzoo.cli.evaluate import ROOT, SKIP
+from merzoo.cli.evaluate import MODEL, ROOT, SET, SKIP
 from merzoo.cli.output import print_lines
 from merzoo.cli.progress import progress
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A model by name (`merzoo list`).")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     out: Annotated[Path, typer.Option(help="The run folder: new, or one to --resume.")],
     data: Annotated[str, typer.Option(help="A data set, NAME or NAME:PART (`merzoo info NAME`), or a table of your own clips (clips.csv).")] = "synthetic",
     root: Annotated[list[str] | None, typer.Option(metavar="DIR", help=ROOT)] = None,
     remap: Annotated[Path | None, typer.Option(help="Table of labels (columns from,to), for data of your own.")] = None,
     skip: Annotated[Path | None, typer.Option(metavar="FILE", help=SKIP)] = None,
     macro: Annotated[str | None, typer.Option(help="Another data set whose macro clips are pre-trained on too, such as dfew.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="PART.OPTION=VALUE", help=SET)] = None,
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
     weights: Annotated[str | None, typer.Option("--from", help="Start from these weights (tag or path) and not from scratch.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random draw.")] = 0,
@@ -32,6 +33,7 @@ def command(
     from merzoo.data.sources import open_dataset, parse_roots
     from merzoo.training.train import WEIGHTS, train
 
+    model = ",".join((model, *(settings or ())))
     dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro, skip=skip)
     with progress() as report:
         train(

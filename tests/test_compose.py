@@ -1,0 +1,109 @@
+"""Models made by a name: parts of several papers, and other options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from merzoo.cli import main
+from merzoo.compose import composed, lender
+from merzoo.data.clips import ClipData
+from merzoo.errors import NeedsError, UnknownNameError, UsageError
+from merzoo.evaluation.evaluate import evaluate
+from merzoo.recognizer import assemble, load
+from merzoo.registry import info, registry
+
+LABELS = ("a", "b")
+
+
+def test_parts_take_along_the_options_of_the_model_they_come_from() -> None:
+    spec = registry().model("miacnet+gap+ma2mi+future-frame")
+    own, lent = registry().model("miacnet").preset("small"), registry().model("miacnet-ma2mi").preset("small")
+    small = spec.preset("small")
+    assert (small.backbone, small.strategy, small.auxiliary) == (own.backbone, lent.strategy, lent.auxiliary) and small.head == {}
+    assert small.preprocessing == own.preprocessing and (spec.head, spec.auxiliary, spec.strategy) == ("gap", ("future-frame",), "ma2mi")
+    assert assemble(spec, "small", LABELS).head.linear.out_features == 2
+
+
+def test_a_backbone_that_no_model_has_gets_crops_for_its_inputs() -> None:
+    zoo = registry()
+    assert lender(zoo, zoo.get("backbone", "timm/resnet18")) is None
+    spec = zoo.model("timm/test_resnet+linear+supervised")
+    assert [*spec.presets] == ["full"] and spec.preset("full").preprocessing.size == 256
+    with pytest.raises(UnknownNameError, match="preset"):
+        spec.preset("small")
+
+
+@pytest.mark.parametrize("name", ["miacnet+gap", "miacnet+gap+", "+gap+supervised", "miacnet+gap+ma2mi+future-frame+future-frame"])
+def test_a_name_that_is_no_cross_says_what_one_is(name: str) -> None:
+    with pytest.raises(UsageError, match="BACKBONE"):
+        registry().model(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nonet+gap+supervised", "miacnet+nohead+supervised", "miacnet+gap+nostrategy", "miacnet+gap+ma2mi+notask", "nonet,backbone.size=2"],
+)
+def test_an_unknown_part_is_named(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown .* 'no"):
+        registry().model(name)
+
+
+def test_options_reach_into_mappings_and_leave_the_rest() -> None:
+    name = "miacnet-ma2mi,backbone.branches=action,strategy.fine_tuning.epochs=5,strategy.delta.seconds=[0.1,0.2],preprocessing.size=120"
+    spec, plain = registry().model(name), registry().model("miacnet-ma2mi")
+    small, before = spec.preset("small"), plain.preset("small")
+    assert small.backbone == {**before.backbone, "branches": "action"}
+    assert small.strategy["fine_tuning"] == {**before.strategy["fine_tuning"], "epochs": 5} and small.strategy["delta"] == {"seconds": [0.1, 0.2]}
+    assert small.preprocessing.size == 120 and spec.name == name and spec.weights == plain.weights
+    assert registry().model("miacnet-ma2mi,future-frame.channels=2").preset("small").auxiliary["future-frame"]["channels"] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ("noword", "not PART.OPTION=VALUE"),
+        ("backbone.=3", "not PART.OPTION=VALUE"),
+        ("backbone", "not PART.OPTION=VALUE"),
+        ("other.size=3", "has no part 'other'"),
+        ("preprocessing.size=many", "cannot be set"),
+        ("preprocessing.side=3", "cannot be set"),
+        ("backbone..size=3", "no part"),
+    ],
+)
+def test_what_cannot_be_set_is_refused(settings: str, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        registry().model(f"miacnet,{settings}")
+
+
+def test_an_option_that_a_part_does_not_have_is_refused_when_it_is_built() -> None:
+    with pytest.raises(UsageError, match="no option"):
+        assemble(registry().model("miacnet,backbone.colour=3"), "small", LABELS)
+
+
+def test_needs_of_a_cross_are_checked() -> None:
+    with pytest.raises(NeedsError, match="pair-code"):
+        assemble(registry().model("timm/test_resnet+linear+ma2mi+future-frame"), "full", LABELS)
+
+
+def test_info_and_evaluate_take_such_a_name_and_weights_are_found_by_it(tiny: ClipData, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = info("miacnet+gap+supervised")
+    assert facts["kind"] == "model" and [part["name"] for part in facts["parts"]] == ["miacnet", "gap", "supervised"]
+    small = ["backbone.view=difference", "backbone.size=48", "preprocessing.size=64", "strategy.epochs=1"]
+    name = ",".join(["timm/test_resnet+linear+supervised", *small])
+    result = evaluate(name, "synthetic:tiny", "subject-2fold", out=tmp_path / "run")
+    assert result["model"] == name and result["parts"]["backbone"] == "timm/test_resnet"
+    given = [part for setting in small for part in ("--set", setting)]
+    code = main(["train", "timm/test_resnet+linear+supervised", *given, "--data", "synthetic:tiny", "--out", str(tmp_path / "trained")])
+    assert code == 0 and name in capsys.readouterr().out
+    model = load(name, weights=tmp_path / "trained" / "weights.safetensors")
+    assert isinstance(model.backbone.network, torch.nn.Module) and model.preprocessing.size == 64
+
+
+def test_registering_such_a_name_is_refused() -> None:
+    from merzoo.specs import valid_name
+
+    assert not valid_name("a+b+c") and not valid_name("a,backbone.size=3")
+    assert composed(registry(), "miacnet,backbone.size=96").backbone == "miacnet"
