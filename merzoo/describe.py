@@ -8,7 +8,7 @@ from typing import Any
 
 from merzoo.entries import Entry
 from merzoo.errors import UnknownNameError
-from merzoo.needs import unmet
+from merzoo.needs import any_data, unmet
 from merzoo.registry import Registry
 from merzoo.specs import ModelSpec, View
 
@@ -28,9 +28,11 @@ def describe(zoo: Registry, name: str, kind: str | None = None) -> dict[str, Any
 
 def _model(zoo: Registry, spec: ModelSpec) -> dict[str, Any]:
     parts, views = zoo.parts(spec), zoo.views(spec)
+    needs = sorted({need for _, missing in unmet(parts) for need in missing})
     return {
         "parts": [_part(part) for part in parts],
-        "needs": sorted({need for _, missing in unmet(parts) for need in missing}),  # what is left for the data to provide
+        "needs": needs,  # what is left for the data to provide
+        "missing": sorted(set(needs) - any_data()),  # what no data set provides: these parts do not fit
         "provides": sorted({word for part in parts for word in part.provides}),
         "views": {"train": _views(spec.train_views), "test": _views(spec.test_views), "reduce": spec.reduce},
         "view_kinds": [_part(view) for view in views],

@@ -38,7 +38,7 @@ def check_needs(parts: Sequence[Entry], data_provides: Collection[str] | None = 
 
     data_provides: words of the data at hand; None where no data is known yet, and then whatever some registered data set provides counts as met.
     """
-    data = _any_data() if data_provides is None else set(data_provides)
+    data = any_data() if data_provides is None else set(data_provides)
     for part, missing in unmet(parts, data):
         raise NeedsError(f"{part.kind} '{part.name}'", missing, sorted(_offered(part, parts).union(data_provides or ())))
 
@@ -47,7 +47,8 @@ def _offered(part: Entry, parts: Sequence[Entry]) -> set[str]:
     return {word for other in parts if other is not part for word in other.provides}
 
 
-def _any_data() -> set[str]:
+def any_data() -> set[str]:
+    """What some registered data set provides."""
     from merzoo.registry import registry
 
     known = {word for word, (who, _) in VOCABULARY.items() if who == "dataset"}

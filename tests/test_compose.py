@@ -88,6 +88,12 @@ def test_needs_of_a_cross_are_checked() -> None:
         assemble(registry().model("timm/test_resnet+linear+ma2mi+future-frame"), "full", LABELS)
 
 
+def test_info_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "timm/test_resnet+linear+ma2mi+future-frame"
+    assert info(name)["missing"] == ["pair-code"] and info("miacnet-ma2mi")["missing"] == []
+    assert main(["info", name]) == 0 and "MISSING     pair-code" in capsys.readouterr().out
+
+
 def test_info_and_evaluate_take_such_a_name_and_weights_are_found_by_it(tiny: ClipData, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = info("miacnet+gap+supervised")
     assert facts["kind"] == "model" and [part["name"] for part in facts["parts"]] == ["miacnet", "gap", "supervised"]

@@ -96,6 +96,8 @@ def _text(facts: dict[str, Any]) -> Iterator[str]:
         yield f"  target      {facts['target']}"
     yield f"  needs       {', '.join(facts['needs']) or '-'}"
     yield f"  provides    {', '.join(facts['provides']) or '-'}"
+    if facts.get("missing"):
+        yield f"  MISSING     {', '.join(facts['missing'])}: these parts do not fit"
     for other in facts["also"]:
         yield f"  also a {other}: merzoo info {facts['name']} --kind {other}"
 
