@@ -137,7 +137,7 @@ def test_a_network_that_broke_never_replaces_the_last_good_checkpoint(data: Clip
         value, logs = stage.loss(recognizer, batch, rng)
         return value * (float("nan") if calls == 4 else 1), logs  # between two readings of the loss
 
-    with pytest.raises(TrainingError, match="stage 'supervised', step 4"):
+    with pytest.raises(TrainingError, match="stage 'supervised', step 3 of 16: the loss is nan"):
         run_stages(recognizer, [dataclasses.replace(stage, loss=loss)], seed=3, machine=MACHINE, checkpoints=path, every_seconds=0)
     assert read(path)[1]["inside"]["step"] == 3
     assert all(torch.isfinite(value).all() for value in read(path)[0].values() if value.is_floating_point())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from merzoo.errors import RunError, WeightsError
+from merzoo.training.finite import NotFiniteError, check_parameters
 from merzoo.weights import read, write
+
+if TYPE_CHECKING:
+    from merzoo.training.engine import StageLog
 
 
 def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None, position: dict[str, Any]) -> None:
@@ -43,3 +51,40 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
             value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+class Saver:
+    """Writes the state inside a stage to the checkpoint file, every so many seconds; nowhere where the path is None.
+
+    finished: logs of the stages before it.
+    """
+
+    def __init__(self, path: Path | None, every: float, finished: Sequence[StageLog]) -> None:
+        self.path, self.every, self.finished = path, every, finished
+        self.began = self.last = time.perf_counter()
+
+    def due(self) -> bool:
+        """Whether it is time again."""
+        return self.path is not None and time.perf_counter() - self.last >= self.every
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, log: StageLog, step: int) -> None:
+        """Write the state before `step`. Raises `NotFiniteError` where a parameter is not finite: a network that broke must not replace the last good one."""
+        if self.path is None:
+            return
+        check_parameters(optimizer, step - 1)
+        inside = {"log": {**asdict(log), "seconds": log.seconds + time.perf_counter() - self.began}, "step": step}
+        save(self.path, model, optimizer, {"finished": [asdict(x) for x in self.finished], "inside": inside})
+        self.last = time.perf_counter()
+
+    def rescue(self, model: nn.Module, optimizer: torch.optim.Optimizer, log: StageLog, step: int, buffers: Sequence[torch.Tensor] | None) -> str:
+        """Write the state before the step that went wrong, where it is still there: `buffers` as they were before it, None where the optimiser may have
+        stepped since. Says in words what is kept."""
+        if self.path is None:
+            return "no state is kept, for want of a checkpoint file"
+        if buffers is not None:
+            with contextlib.suppress(NotFiniteError):
+                for buffer, before in zip(model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+                self.save(model, optimizer, log, step)
+                return f"the state before it is kept in {self.path}"
+        return f"the last state that was saved is kept in {self.path}" if self.path.is_file() else "no state had been saved before"

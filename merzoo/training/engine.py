@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from merzoo.entries import last_line
 from merzoo.errors import RunError, TrainingError, UsageError
+from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer
 from merzoo.training import checkpoint
+from merzoo.training.finite import Lookout, NotFiniteError, check_parameters, told, trained_by
 from merzoo.training.machine import Machine
 from merzoo.training.prefetch import stage_batches
 from merzoo.training.seeds import derive
@@ -68,17 +70,10 @@ def run_stages(
     forbidden: sample ids that no stage may draw from though their people are not tested (`TrainingError`): the clips that a few-shot draw leaves out.
     watch: asked after each epoch of the last stage, if that is a gradient stage, or once after it; see `StageLog.epochs`.
     checkpoints: a file that is rewritten every `every_seconds` inside a stage and after each; where it exists, the run goes on from it and ends
-    in the same bits as one that was never stopped. Raises `TrainingError` where a loss is not finite.
+    in the same bits as one that was never stopped. Raises `TrainingError`, with stage, step and clips, where a loss or gradient is not finite; the last good
+    state is then in that file.
     """
-    for stage in stages:
-        if not stage.clips:
-            raise TrainingError(f"stage '{stage.name}' does not say which clips it draws from; give its batches `clips`")
-        for clips in stage.clips:
-            clips.check(test_subjects, f"stage '{stage.name}'")
-            _refuse(stage, forbidden, clips.sample_ids)
-    twice = [name for name, times in Counter(stage.name for stage in stages).items() if times > 1]
-    if twice:  # they would draw the same numbers, and be one stage in the run's record
-        raise UsageError(f"strategy '{recognizer.spec.strategy}' has two stages named '{twice[0]}'; give each a name of its own")
+    _check(recognizer, stages, test_subjects, forbidden)
     torch.set_num_threads(machine.threads)
     channels_last(recognizer.to(machine.device))
     logs, resumed = _resume(recognizer, checkpoints)
@@ -98,7 +93,7 @@ def run_stages(
             if watch is not None and stage is stages[-1]:
                 log.epochs.append(watch(recognizer))
         else:
-            saver = _Saver(checkpoints, every_seconds, logs)
+            saver = checkpoint.Saver(checkpoints, every_seconds, logs)
             _descend(recognizer, stage, stage_seed, machine, log, resumed, saver, progress, watch if stage is stages[-1] else None)
         log.seconds += time.perf_counter() - started
         for data in sources:  # what it said it would draw from was checked above; this is what it did draw
@@ -121,6 +116,19 @@ def channels_last(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim in formats:
             parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+
+
+def _check(recognizer: Recognizer, stages: Sequence[Stage], test_subjects: Collection[str], forbidden: Collection[str]) -> None:
+    """Raise unless every stage says which clips it draws from, may draw from them, and has a name of its own."""
+    for stage in stages:
+        if not stage.clips:
+            raise TrainingError(f"stage '{stage.name}' does not say which clips it draws from; give its batches `clips`")
+        for clips in stage.clips:
+            clips.check(test_subjects, f"stage '{stage.name}'")
+            _refuse(stage, forbidden, clips.sample_ids)
+    twice = [name for name, times in Counter(stage.name for stage in stages).items() if times > 1]
+    if twice:  # they would draw the same numbers, and be one stage in the run's record
+        raise UsageError(f"strategy '{recognizer.spec.strategy}' has two stages named '{twice[0]}'; give each a name of its own")
 
 
 def _refuse(stage: Stage, forbidden: Collection[str], sample_ids: Iterable[str]) -> None:
@@ -146,25 +154,6 @@ def _resume(recognizer: Recognizer, path: Path | None) -> tuple[list[StageLog], 
         raise RunError(f"checkpoint {path} does not say where it stands ({last_line(error)}); delete it and that part is trained again") from error
 
 
-@dataclass
-class _Saver:
-    path: Path | None
-    every: float
-    finished: list[StageLog]
-    began: float = field(default_factory=time.perf_counter)
-    last: float = field(default_factory=time.perf_counter)
-
-    def __call__(self, recognizer: Recognizer, optimizer: torch.optim.Optimizer, log: StageLog, step: int) -> None:
-        now = time.perf_counter()
-        if self.path is not None and now - self.last >= self.every:
-            # The loss is read every few steps only: a network that broke in between must not replace the last good one.
-            if not all(bool(torch.isfinite(p).all()) for group in optimizer.param_groups for p in group["params"]):
-                raise TrainingError(f"stage '{log.name}', step {step}: a parameter is no longer finite; lower the learning rate or use --precision fp32")
-            inside = {"log": {**asdict(log), "seconds": log.seconds + now - self.began}, "step": step}
-            checkpoint.save(self.path, recognizer, optimizer, {"finished": [asdict(x) for x in self.finished], "inside": inside})
-            self.last = time.perf_counter()
-
-
 def _descend(
     recognizer: Recognizer,
     stage: GradientStage,
@@ -172,46 +161,70 @@ def _descend(
     machine: Machine,
     log: StageLog,
     resumed: _Resumed | None,
-    saver: _Saver,
+    saver: checkpoint.Saver,
     progress: Progress | None,
     watch: Watch | None,
 ) -> None:
-    """Gradient descent from the first step, or from where a checkpoint stands."""
-    optimizer, first = _optimizer(recognizer, stage), 0
-    if resumed is not None:
-        checkpoint.restore_optimizer(optimizer, resumed.optimizer)
-        first, log.rows, log.epochs, log.seconds = resumed.step, resumed.log.rows, resumed.log.epochs, resumed.log.seconds
+    """Gradient descent from the first step, or from where a checkpoint stands. Raises `TrainingError` for a loss, gradient or parameter that is not finite."""
+    optimizer, first = _begin(recognizer, stage, log, resumed)
     base = [group["lr"] for group in optimizer.param_groups]
     total, per_epoch, device = stage.total_steps(), stage.batches.steps_per_epoch(), torch.device(machine.device)
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    with closing(stage_batches(stage, seed, range(first, total), device, watched=watch is not None)) as batches:
-        for step in range(first, total):
-            # Every step seeds all randomness anew from its number, so that a resumed stage draws what the uninterrupted one would have drawn.
-            torch.manual_seed(derive(seed, "step", step))
-            batch = next(batches)
-            factor = stage.schedule.factor(step, total, per_epoch)
-            for group, lr in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = lr * factor
-            with machine.autocast():
-                loss, extra = stage.loss(recognizer, batch, torch.Generator().manual_seed(derive(seed, "loss", step)))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if stage.clip_norm is not None:
-                nn.utils.clip_grad_norm_(trained, stage.clip_norm)
-            optimizer.step()
-            if step % LOG_EVERY == 0 or step == total - 1:
-                _note(stage, step, total, loss, extra, log, progress)
-            if watch is not None and ((step + 1) % per_epoch == 0 or step == total - 1):
-                log.epochs.append(watch(recognizer))
-            saver(recognizer, optimizer, log, step + 1)
+    lookout, before = Lookout(device), None  # buffers before a step that has not been taken yet
+    try:
+        with closing(stage_batches(stage, seed, range(first, total), device, watched=watch is not None)) as batches:
+            for step in range(first, total):
+                # Every step seeds all randomness anew from its number, so that a resumed stage draws what the uninterrupted one would have drawn.
+                torch.manual_seed(derive(seed, "step", step))
+                batch, factor = next(batches), stage.schedule.factor(step, total, per_epoch)
+                for group, lr in zip(optimizer.param_groups, base, strict=True):
+                    group["lr"] = lr * factor
+                before = [b.clone() for b in recognizer.buffers()] if lookout.at_once and saver.path is not None else None
+                loss, extra, norm = _backward(recognizer, stage, seed, step, batch, machine, optimizer)
+                lookout.note(step, loss, norm)
+                optimizer.step()
+                before = None
+                if step % LOG_EVERY == 0 or step == total - 1:
+                    lookout.check()
+                    _note(stage, step, total, loss, extra, log, progress)
+                if watch is not None and ((step + 1) % per_epoch == 0 or step == total - 1):
+                    log.epochs.append(watch(recognizer))
+                if saver.due():
+                    lookout.check()
+                    saver.save(recognizer, optimizer, log, step + 1)
+        check_parameters(optimizer, total - 1)
+    except NotFiniteError as bad:
+        raise TrainingError(told(stage, seed, bad, device, saver.rescue(recognizer, optimizer, log, bad.step, before))) from None
     log.steps = total
 
 
+def _begin(recognizer: Recognizer, stage: GradientStage, log: StageLog, resumed: _Resumed | None) -> tuple[torch.optim.Optimizer, int]:
+    """The optimiser and the first step: of the stage, or as a checkpoint left them."""
+    optimizer = _optimizer(recognizer, stage)
+    if resumed is None:
+        return optimizer, 0
+    checkpoint.restore_optimizer(optimizer, resumed.optimizer)
+    log.rows, log.epochs, log.seconds = resumed.log.rows, resumed.log.epochs, resumed.log.seconds
+    return optimizer, resumed.step
+
+
+def _backward(
+    recognizer: Recognizer, stage: GradientStage, seed: int, step: int, batch: Batch, machine: Machine, optimizer: torch.optim.Optimizer
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """The loss of a batch, its logs and the norm of its gradients, which are clipped where the stage says so."""
+    with machine.autocast():
+        loss, extra = stage.loss(recognizer, batch, torch.Generator().manual_seed(derive(seed, "loss", step)))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    trained = trained_by(optimizer)
+    norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    if stage.clip_norm is not None:
+        nn.utils.clip_grads_with_norm_(trained, stage.clip_norm, norm)
+    return loss, extra, norm
+
+
 def _note(stage: GradientStage, step: int, total: int, loss: Tensor, extra: dict[str, Tensor], log: StageLog, progress: Progress | None) -> None:
-    """Read the losses (the only place where a GPU is waited for), stop on one that is not finite, and tell the progress bar."""
+    """Read the losses (where a GPU is waited for) and tell the progress bar."""
     values = {"loss": float(loss.detach()), **{name: float(value) for name, value in extra.items()}}
-    if not torch.isfinite(loss):
-        raise TrainingError(f"stage '{stage.name}', step {step} of {total}: the loss is {values['loss']}; lower the learning rate or use --precision fp32")
     log.rows.append({"step": step, **values})
     if progress is not None:
         progress(stage.name, step + 1, total, values)
