@@ -1,0 +1,143 @@
+"""What an outer step costs beside a plain step on the same samples: `python -m merzoo_lightmannet.cost`."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from merzoo.errors import UsageError
+from merzoo.interfaces import Batch
+from merzoo.recognizer import Recognizer, build
+from merzoo.training.machine import Machine
+from merzoo_lightmannet.models import SMALL_NETWORK
+from merzoo_lightmannet.strategy import MetaAuxiliary
+
+LABELS = ("happiness", "surprise", "disgust", "repression", "others")
+STEPS: dict[str, dict[str, Any]] = {"plain": {"level": "single"}, "second order": {}, "first order": {"first_order": True}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the size of its episodes."""
+
+    name: str
+    network: dict[str, Any]
+    shots: int = 5  # clips a class in each of S, Q and M
+    tasks: int = 1
+
+
+CASES = (
+    Case("full width, 64 px", {"size": 64}),
+    Case("small preset", SMALL_NETWORK, shots=3, tasks=2),
+)
+
+
+def network(case: Case, machine: Machine) -> Recognizer:
+    """The recogniser of a case, random, on the machine."""
+    torch.manual_seed(0)
+    made = build(("lightmannet", case.network), "linear", ["macro-alignment"], "meta-auxiliary", LABELS)
+    return made.to(machine.device).to(memory_format=torch.channels_last).train()
+
+
+def batch(case: Case, recognizer: Recognizer, device: str) -> Batch:
+    """Random episodes of a case, every class as often as every other."""
+    rng = torch.Generator().manual_seed(0)
+    label = torch.arange(len(LABELS)).repeat_interleave(case.shots).to(device)
+
+    def side() -> Batch:
+        shown = {name: torch.rand(len(label), *shape, generator=rng).to(device) for name, shape in recognizer.backbone.inputs.items()}
+        return {**shown, "label": label}
+
+    return {"tasks": [{part: side() for part in ("support", "query", "macro")} for _ in range(case.tasks)]}
+
+
+def step(recognizer: Recognizer, options: dict[str, Any], seen: Batch, machine: Machine) -> Callable[[], None]:
+    """One loss and its backward pass, as the engine calls them; the optimiser, the same for all, is left out."""
+    strategy = MetaAuxiliary(**options)
+    loss = strategy.single_loss if strategy.level == "single" else strategy.bilevel_loss
+
+    def run() -> None:
+        recognizer.zero_grad(set_to_none=True)
+        with machine.autocast():
+            value = loss(recognizer, seen, torch.Generator())[0]
+        value.backward()
+        if machine.device != "cpu":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def seconds(case: Case, machine: Machine, repeats: int) -> dict[str, float]:
+    """Median seconds of each kind of step, repeats interleaved so that all meet the same neighbours on the machine."""
+    torch.set_num_threads(machine.threads)
+    recognizer = network(case, machine)
+    seen = batch(case, recognizer, machine.device)
+    runs = {name: step(recognizer, options, seen, machine) for name, options in STEPS.items()}
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if repeat:  # the first is warm-up
+                taken[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def peak(case: Case, machine: Machine, name: str) -> float:
+    """MiB that one step takes at its peak, above what stood before. On a CPU told by the largest size the process reached: run it in a fresh one."""
+    torch.set_num_threads(machine.threads)
+    recognizer = network(case, machine)
+    run = step(recognizer, STEPS[name], batch(case, recognizer, machine.device), machine)
+    if machine.device == "cpu":
+        before = _largest()
+        run()
+        return _largest() - before
+    run()
+    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated()
+    run()
+    return (torch.cuda.max_memory_allocated() - held) / 2**20
+
+
+def _largest() -> float:
+    """MiB that this process held at most. Linux's own account: that of `getrusage` begins with the peak of the process it came from."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        raise UsageError("the memory of a CPU step is read from /proc, which is Linux's; use --device cuda, or a Linux machine")
+    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a table: time and memory of a plain step and of both kinds of outer step, and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m merzoo_lightmannet.cost")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help="fp32, bf16 or auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=15)
+    asked = parser.parse_args(arguments)
+    machine = Machine.of(asked.device, asked.precision, asked.threads)
+    print(f"{machine.device}, {machine.precision}, {machine.threads} thread(s), torch {torch.__version__}, median of {asked.repeats} interleaved repeats")
+    print("| network | step | ms | x plain | peak MiB | x plain |\n|---|---|---|---|---|---|")
+    fresh = multiprocessing.get_context("spawn")
+    for case in CASES:
+        times = seconds(case, machine, asked.repeats)
+        memory = {}
+        for name in STEPS:
+            with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+                memory[name] = pool.submit(peak, case, machine, name).result()
+        for name in STEPS:
+            ratios = times[name] / times["plain"], memory[name] / memory["plain"]
+            print(f"| {case.name} | {name} | {1000 * times[name]:.0f} | {ratios[0]:.2f} | {memory[name]:.0f} | {ratios[1]:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
