@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from merzoo.errors import UsageError
@@ -79,7 +81,10 @@ class AMNet3D(Backbone):
 
     def forward(self, batch: Batch) -> Features:
         """Features of batch["clip"], [B, 3, frames, size, size] in [0, 1]."""
-        maps = self.trunk(self.seen(batch[CLIP]).contiguous()).mean(2)
+        clip = self.seen(batch[CLIP]).contiguous()
+        # On a CPU, torch 2.15's weight gradients of some small 3D convolutions in bf16 hold memory that nobody wrote: 48 to 48 channels, or 2 to 1.
+        with torch.autocast("cpu", enabled=False) if clip.device.type == "cpu" else nullcontext():
+            maps = self.trunk(clip).mean(2)
         return Features(pooled={TEMPORAL: maps.mean((2, 3))}, maps={TEMPORAL: maps}, extras={"pair-code": maps})
 
 

@@ -24,6 +24,7 @@ class Trunk(nn.Module):
 
     dims 3: the same with kernels 3x3x3 (1x1x1 in shortcuts); the stem is 3x7x7 with stride (1, 2, 2), max-pooling leaves time as it is, stages 2 to 4 halve
     time, height and width. widths, layers: channels and blocks of each stage; stem: channels after the first convolution.
+    pool False: a stem of stride 4 instead of stride 2 and max-pooling, at a quarter of its cost (our choice, for small presets).
     Raises `UsageError` for sizes that cannot be.
     """
 
@@ -38,15 +39,16 @@ class Trunk(nn.Module):
         stem: int = 64,
         attention: Kind = "cbam",
         reduction: int = 16,
+        pool: bool = True,
     ) -> None:
         super().__init__()
         _check(widths, layers, stem, reduction)
         check_kind(attention)
         self.dims = dims
-        self.conv1: nn.Module = nn.Conv2d(3, stem, 7, 2, 3, bias=False)
+        self.conv1: nn.Module = nn.Conv2d(3, stem, 7, 2 if pool else 4, 3, bias=False)
         self.bn1: nn.Module = nn.BatchNorm2d(stem)
         self.act1 = nn.ReLU(inplace=True)
-        self.maxpool: nn.Module = nn.MaxPool2d(3, 2, 1)
+        self.maxpool: nn.Module = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
         stages, _ = make_blocks((BasicBlock,) * STAGES, tuple(widths), tuple(layers), stem, act_layer=nn.ReLU, norm_layer=nn.BatchNorm2d)
         for name, stage in stages:
             self.add_module(name, stage)
