@@ -23,7 +23,7 @@ FULL_CROP, SMALL_CROP = Preprocessing(size=256), Preprocessing(size=128)
 BATCH_3D = 16
 
 # Ours alone: what a laptop trains in a quarter of a minute.
-SMALL_2D = {"size": 112, "widths": [16, 32, 64, 96], "layers": [1, 1, 1, 1], "stem": 16, "reduction": 8, "pool": False}
+SMALL_2D = {"size": 112, "widths": [16, 24, 32, 64], "layers": [1, 1, 1, 1], "stem": 16, "reduction": 8, "pool": False}
 SMALL_3D = {
     "size": 56,
     "frames": 8,

@@ -167,8 +167,8 @@ def test_across_data_sets_a_unit_outside_the_list_of_its_own_is_masked(dataset):
 
 @pytest.mark.parametrize(
     ("aus", "said"),
-    [("casme", "did you mean casme2"), ("moods", "give one of"), ([], "one or more"), (4, "one or more"), ([4, 4], "twice"), ([0], "1 to 46"), ([47], "1 to 46"),
-     ([4.0], "no action unit"), (["4"], "no action unit"), ([True], "no action unit")],
+    [("casme", "did you mean casme2"), ("moods", "give one of"), ([], "one or more"), (4, "one or more"), ([4, 4], "twice"), ([0], "1 to 46"),
+     ([47], "1 to 46"), ([4.0], "no action unit"), (["4"], "no action unit"), ([True], "no action unit")],
 )  # fmt: skip
 def test_action_units_that_cannot_be_are_one_line(make, aus, said):
     with pytest.raises(UsageError, match=said) as caught:
