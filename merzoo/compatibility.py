@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from merzoo.compose import lender
 from merzoo.entries import Entry
 from merzoo.needs import any_data, unmet
 from merzoo.registry import Registry, registry
 
-HEAD = "linear"  # tried first
+HEAD = "linear"  # for a backbone that no model has
 INTRODUCTION = """# Which parts fit together
 
 Rows are backbones, columns are strategies with the auxiliary tasks and the head that they bring along. *yes*: the pair can be built and trained, as
-`merzoo train BACKBONE+HEAD+STRATEGY+TASK`. Words are the needs that this backbone leaves unmet, as the error says too; what each means stands in `merzoo/needs.py`,
-and in the README of the plugin that uses it. What strategies ask of the data stands below the table. Made by `python -m merzoo.compatibility`.
+`merzoo train BACKBONE+HEAD+STRATEGY+TASK`. Words are the needs that this backbone leaves unmet, as the error says too; what each means stands in
+`merzoo/needs.py`, and in the README of the plugin that uses it. What strategies ask of the data stands below the table.
+Made by `python -m merzoo.compatibility`.
 """
 
 
@@ -56,10 +58,13 @@ def columns(zoo: Registry) -> list[Column]:
 
 
 def parts(zoo: Registry, backbone: Entry, column: Column) -> list[Entry]:
-    """The parts of a pair: backbone, head, auxiliary tasks, strategy. Where the strategy brings no head, the first that the backbone's features suit."""
+    """The parts of a pair: backbone, head, auxiliary tasks, strategy. Where the strategy brings no head, that of the model which the backbone comes from, else
+    the first that the backbone's features suit."""
     if column.head is not None:
         return [backbone, *column.parts]
-    heads = sorted(zoo.entries("head"), key=lambda head: (head.name != HEAD, head.name))
+    model = lender(zoo, backbone)
+    first = (model.head if model else HEAD, HEAD)
+    heads = sorted(zoo.entries("head"), key=lambda head: (*(head.name != name for name in first), head.name))
     suits = [head for head in heads if not unmet([head, backbone]) and "fitted" not in head.provides]
     return [backbone, *(suits or heads)[:1], *column.parts]
 
