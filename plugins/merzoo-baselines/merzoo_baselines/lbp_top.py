@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
@@ -16,7 +15,6 @@ BINS = 59  # 58 uniform patterns of 8 neighbours, and one bin for all others
 TIME, ROWS, COLUMNS = 1, 2, 3  # axes of a grey clip [B, T, H, W]
 PLANES = {"xy": (ROWS, COLUMNS), "xt": (TIME, COLUMNS), "yt": (TIME, ROWS)}
 GREY = (299, 587, 114)  # Rec. 601 luma in thousandths: whole numbers, so that equal greys stay equal on every device
-SHRINKS = (1, 2, 4)  # powers of two keep the means of whole numbers exact
 
 
 def codes(x: Tensor, down: int, right: int) -> Tensor:
@@ -70,22 +68,21 @@ def block_histograms(bins: Tensor, grid: int) -> Tensor:
 class LBPTOP(Backbone):
     """Histograms of uniform patterns in blocks of the face, on the planes XY, XT and YT of a grey clip.
 
-    size: side of the input in px. length: frames. grid: blocks along each side. shrink: the clip is first averaged over squares of so many pixels, which
-    lowers the noise of single pixels. pooled {"texture": [B, 3 * grid² * 59]}: plane by plane, block by block. It has no parameters.
-    Raises `UsageError` for options that cannot be.
+    size: side of the input in px. length: frames. grid: blocks along each side. pooled {"texture": [B, 3 * grid² * 59]}: plane by plane, block by block.
+    It has no parameters. Raises `UsageError` for options that cannot be.
     """
 
     bins: Tensor
 
-    def __init__(self, size: int = 224, length: int = 16, grid: int = 5, shrink: int = 1) -> None:
+    def __init__(self, size: int = 224, length: int = 16, grid: int = 5) -> None:
         super().__init__()
-        if shrink not in SHRINKS or not isinstance(size, int) or not isinstance(grid, int) or not 1 <= grid <= size // shrink - 2:
-            raise UsageError(f"lbp-top: size {size!r}, grid {grid!r}, shrink {shrink!r}: shrink is 1, 2 or 4 and every block needs a pixel; give other ones")
+        if not isinstance(size, int) or not isinstance(grid, int) or not 1 <= grid <= size - 2:
+            raise UsageError(f"lbp-top: grid {grid!r} must be a whole number from 1 up to the size, {size!r} px, less 2; every block needs a pixel")
         if not isinstance(length, int) or length < 3:
             raise UsageError(f"lbp-top: length {length!r} must be a whole number of at least 3; a pattern in time needs the frame before and after")
         self.views = {"sequence": View("sequence", {"length": length})}
         self.inputs = {"sequence": (3, length, size, size)}
-        self.grid, self.shrink = grid, shrink
+        self.grid = grid
         self.register_buffer("bins", uniform_bins(), persistent=False)
 
     def forward(self, batch: Batch) -> Features:
@@ -97,7 +94,5 @@ class LBPTOP(Backbone):
         """The histograms of clips [B, 3, T, H, W] in [0, 1], [B, 3 * grid² * 59]."""
         red, green, blue = (clips.float() * 255).round().unbind(1)
         grey = GREY[0] * red + GREY[1] * green + GREY[2] * blue
-        if self.shrink > 1:
-            grey = F.avg_pool2d(grey, self.shrink)
         planes = [block_histograms(self.bins[codes(grey, *axes).int()], self.grid) for axes in PLANES.values()]
         return torch.stack(planes, 1).flatten(1)

@@ -73,8 +73,8 @@ MODELS: tuple[ModelSpec, ...] = (
         summary="STSTNet: three shallow streams on optical strain and flow, 464 parameters before the head",
         backbone="ststnet",
         presets={
-            "full": Preset(backbone={"size": 224}, strategy=_TRAINING, preprocessing=_FULL),
-            "small": Preset(backbone={"size": 112}, strategy=_TRAINING, preprocessing=_SMALL),
+            "full": Preset(backbone={"size": 224}, strategy={**_TRAINING, "epochs": 60}, preprocessing=_FULL),
+            "small": Preset(backbone={"size": 112}, strategy={**_TRAINING, "epochs": 60}, preprocessing=_SMALL),
         },
         weights=embedded(_HERE, "ststnet"),
         paper=STSTNET,

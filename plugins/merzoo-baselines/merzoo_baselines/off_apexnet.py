@@ -17,17 +17,17 @@ class OffApexNet(Backbone):
     """Two streams of two 5 x 5 convolutions, then two fully connected layers on both.
 
     size: side of the input in px. grid: side of the maps that the streams see. hidden: units of each fully connected layer. dropout: after each of them.
-    steady: take the median off the flow. pooled {"flow": [B, hidden]}; maps {"flow": [B, 32, 7, 7]} at the sizes of the paper, u's filters before v's;
-    the same map is the "pair-code". Raises `UsageError` for options that cannot be.
+    steady: take the median off the flow. method: of the flow, "dis" or "tvl1". pooled {"flow": [B, hidden]}; maps {"flow": [B, 32, 7, 7]} at the sizes of
+    the paper, u's filters before v's; the same map is the "pair-code". Raises `UsageError` for options that cannot be.
     """
 
-    def __init__(self, size: int = 224, grid: int = 28, hidden: int = 1024, dropout: float = 0.5, steady: bool = True) -> None:
+    def __init__(self, size: int = 224, grid: int = 28, hidden: int = 1024, dropout: float = 0.5, steady: bool = True, method: str = "dis") -> None:
         super().__init__()
         check_sizes("off-apexnet", size, grid)
         check_share("off-apexnet", "dropout", dropout)
         if not isinstance(hidden, int) or hidden < 1:
             raise UsageError(f"off-apexnet: hidden {hidden!r} must be a whole number of at least 1")
-        self.views = {"flow": View("flow")}
+        self.views = {"flow": View("flow", {"method": method})}
         self.inputs = {"flow": (2, size, size)}
         self.grid, self.steady = grid, steady
         self.u, self.v = _stream(), _stream()

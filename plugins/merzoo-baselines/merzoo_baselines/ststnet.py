@@ -17,17 +17,19 @@ class STSTNet(Backbone):
     """Three streams of one convolution each, all on the stack of strain, u and v; side by side, averaged, flattened.
 
     size: side of the input in px. grid: side of the maps that the streams see. streams: filters of each. dropout: of each stream's map. steady: take the
-    median off the flow. pooled {"flow": [B, 400]} and maps {"flow": [B, 16, 5, 5]} at the sizes of the paper; the same map is the "pair-code".
-    Raises `UsageError` for options that cannot be.
+    median off the flow. method: of the flow, "dis" or "tvl1". pooled {"flow": [B, 400]} and maps {"flow": [B, 16, 5, 5]} at the sizes of the paper; the
+    same map is the "pair-code". Raises `UsageError` for options that cannot be.
     """
 
-    def __init__(self, size: int = 224, grid: int = 28, streams: Sequence[int] = (3, 5, 8), dropout: float = 0.5, steady: bool = True) -> None:
+    def __init__(
+        self, size: int = 224, grid: int = 28, streams: Sequence[int] = (3, 5, 8), dropout: float = 0.5, steady: bool = True, method: str = "dis"
+    ) -> None:
         super().__init__()
         check_sizes("ststnet", size, grid)
         check_share("ststnet", "dropout", dropout)
         if not streams or any(not isinstance(width, int) or width < 1 for width in streams):
             raise UsageError(f"ststnet: streams {streams!r} must be a list of filters, each at least 1")
-        self.views = {"flow": View("flow"), "strain": View("strain")}
+        self.views = {"flow": View("flow", {"method": method}), "strain": View("strain", {"method": method})}
         self.inputs = {"flow": (2, size, size), "strain": (1, size, size)}
         self.grid, self.steady = grid, steady
         self.streams = nn.ModuleList(_stream(width, dropout) for width in streams)

@@ -116,18 +116,11 @@ def test_blocks_lie_row_by_row() -> None:
     assert shares[2, 7] == 1 and (shares[[0, 1, 3], 0] == 1).all()
 
 
-@pytest.mark.parametrize("shrink", [1, 2])
-def test_a_clip_has_one_texture_in_any_batch(shrink: int) -> None:
-    network, x = LBPTOP(size=16, length=5, grid=2, shrink=shrink), clips(7)
+def test_a_clip_has_one_texture_in_any_batch() -> None:
+    network, x = LBPTOP(size=16, length=5, grid=2), clips(7)
     together = network({"sequence": x}).only_pooled()
     alone = torch.cat([network({"sequence": one[None]}).only_pooled() for one in x.flip(0)]).flip(0)
     assert torch.equal(together, alone)
-
-
-def test_shrinking_averages_squares() -> None:
-    x = clips(1, 4, 16)
-    double = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    assert torch.equal(LBPTOP(32, 4, 2, shrink=2)({"sequence": double}).only_pooled(), LBPTOP(16, 4, 2)({"sequence": x}).only_pooled())
 
 
 def test_it_saves_nothing_and_fits_under_its_model() -> None:
@@ -136,7 +129,7 @@ def test_it_saves_nothing_and_fits_under_its_model() -> None:
     assert sum(4 * v.numel() for v in recognizer.saved().values()) < 4e6
 
 
-@pytest.mark.parametrize("options", [{"shrink": 4, "grid": 55}, {"grid": 0}, {"grid": 223}, {"size": 112.5}, {"shrink": 3}, {"length": 2}, {"length": "long"}])
+@pytest.mark.parametrize("options", [{"grid": 0}, {"grid": 223}, {"size": 112.5}, {"length": 2}, {"length": "long"}])
 def test_options_that_do_not_fit_are_one_line(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^lbp-top: ") as caught:
         LBPTOP(**options)
