@@ -140,17 +140,21 @@ def test_imagenet_weights_that_cannot_be_had_or_do_not_fit_are_one_line(monkeypa
 
 
 def test_gradients_of_3d_convolutions_are_right_under_mixed_precision():
-    """On a CPU, bf16 would give weight gradients of memory that nobody wrote, for these widths."""
+    """On a CPU with instructions for bf16, torch 2.15 would give weight gradients of memory that nobody wrote, for these widths; seen in most tries."""
     torch.manual_seed(0)
-    network = AMNet3D(size=56, frames=8, widths=[16, 32, 48, 64], layers=[1, 1, 1, 1], stem=16)
+    network = AMNet3D(size=56, frames=8, widths=[16, 32, 48, 64], layers=[1, 1, 1, 1], stem=16, attention="none")
+    for stage in (network.trunk.layer1, network.trunk.layer2, network.trunk.layer3, network.trunk.layer4):
+        torch.nn.init.ones_(stage[0].bn2.weight)
     clip = torch.rand(16, 3, 8, 56, 56)
 
     def gradients(mixed: bool) -> list[torch.Tensor]:
         network.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            loss = network({"clip": clip}).pooled["temporal"].float().square().mean()
-        loss.backward()
+            pooled = network({"clip": clip}).pooled["temporal"]
+        pooled.float().square().mean().backward()
         return [p.grad.clone() for p in network.parameters()]
 
-    for exact, mixed in zip(gradients(False), gradients(True), strict=True):
-        assert (exact - mixed).norm() <= 0.1 * exact.norm() + 1e-8
+    exact = gradients(False)
+    for _ in range(3):
+        for one, other in zip(exact, gradients(True), strict=True):
+            assert (one - other).norm() <= 0.01 * one.norm() + 1e-8
