@@ -74,7 +74,7 @@ class LBPTOP(Backbone):
 
     bins: Tensor
 
-    def __init__(self, size: int = 224, length: int = 16, grid: int = 5) -> None:
+    def __init__(self, size: int = 224, length: int = 12, grid: int = 5) -> None:
         super().__init__()
         if not isinstance(size, int) or not isinstance(grid, int) or not 1 <= grid <= size - 2:
             raise UsageError(f"lbp-top: grid {grid!r} must be a whole number from 1 up to the size, {size!r} px, less 2; every block needs a pixel")

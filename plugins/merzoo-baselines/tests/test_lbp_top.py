@@ -74,6 +74,7 @@ def test_histograms_are_those_of_a_slow_reference() -> None:
         assert row.numpy() == pytest.approx(slow_texture(np.rint(clip * 255), 3), abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Applying `local_binary_pattern` to floating-point")
 def test_codes_are_scikit_images() -> None:
     feature = pytest.importorskip("skimage.feature", reason="scikit-image is not installed")
     x = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -81,6 +82,7 @@ def test_codes_are_scikit_images() -> None:
     assert (codes(x, ROWS, COLUMNS)[0, 0].numpy() == theirs).all()
 
 
+@pytest.mark.filterwarnings("ignore:Applying `local_binary_pattern` to floating-point")
 def test_bins_are_scikit_images_up_to_their_order() -> None:
     feature = pytest.importorskip("skimage.feature", reason="scikit-image is not installed")
     picture = torch.rand(200, 200, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

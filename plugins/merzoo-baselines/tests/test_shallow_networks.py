@@ -11,7 +11,7 @@ from merzoo_baselines.ststnet import STSTNet
 
 from merzoo.builtin.heads import LinearHead
 from merzoo.errors import UsageError
-from merzoo.recognizer import feature_shapes
+from merzoo.recognizer import build, feature_shapes
 
 NETWORKS = {"ststnet": STSTNet, "off-apexnet": OffApexNet}
 
@@ -110,6 +110,13 @@ def test_off_apexnet_is_twice_differentiable() -> None:
     (first,) = torch.autograd.grad(loss, weight, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), weight)
     assert second.any() and torch.isfinite(second).all()
+
+
+def test_the_flow_can_be_another() -> None:
+    assert {name: view.options["method"] for name, view in STSTNet(method="tvl1").views.items()} == {"flow": "tvl1", "strain": "tvl1"}
+    assert OffApexNet().views["flow"].options["method"] == "dis"
+    with pytest.raises(UsageError, match="neither dis nor tvl1"):
+        build(("off-apexnet", {"method": "guess"}), labels=("a", "b"))
 
 
 @pytest.mark.parametrize(
