@@ -84,7 +84,7 @@ class Case:
     @cached_property
     def trained(self) -> tuple[Recognizer, dict[str, bool]]:
         """The recogniser after its short stages, and of each parameter that a stage trains whether it got a gradient."""
-        recognizer, seen = self.build(), {}
+        recognizer, seen = self.build(), dict[str, bool]()
         names = {parameter: name for name, parameter in recognizer.named_parameters()}
         stages = [_watched(s, names, seen) if isinstance(s, GradientStage) else s for s in self.short_stages(recognizer)]
         run_stages(recognizer, stages, seed=1, machine=MACHINE)
