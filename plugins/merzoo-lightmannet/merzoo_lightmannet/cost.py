@@ -6,9 +6,9 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from merzoo.errors import UsageError
 from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.machine import Machine
-from merzoo_lightmannet.models import SMALL_NETWORK
+from merzoo_lightmannet.models import SMALL_NETWORK, SMALL_RECIPE
 from merzoo_lightmannet.strategy import MetaAuxiliary
 
+PARTS = {"support": "support", "query": "query", "macro": "macro_clips"}  # of a task: the option that says how many clips a class
 LABELS = ("happiness", "surprise", "disgust", "repression", "others")
 STEPS: dict[str, dict[str, Any]] = {"plain": {"level": "single"}, "second order": {}, "first order": {"first_order": True}}
 
@@ -31,13 +32,13 @@ class Case:
 
     name: str
     network: dict[str, Any]
-    shots: int = 5  # clips a class in each of S, Q and M
-    tasks: int = 1
+    shots: Mapping[str, int] = field(default_factory=lambda: {"support": 5, "query": 5, "macro": 5})  # clips a class of each
 
 
 CASES = (
     Case("full width, 64 px", {"size": 64}),
-    Case("small preset", SMALL_NETWORK, shots=3, tasks=2),
+    Case("small preset, 5 clips a class of each", SMALL_NETWORK),
+    Case("small preset, its own episodes", SMALL_NETWORK, {part: SMALL_RECIPE[option] for part, option in PARTS.items()}),
 )
 
 
@@ -49,15 +50,15 @@ def network(case: Case, machine: Machine) -> Recognizer:
 
 
 def batch(case: Case, recognizer: Recognizer, device: str) -> Batch:
-    """Random episodes of a case, every class as often as every other."""
+    """A random task of a case, every class as often as every other; more tasks follow one after the other, and cost as much each."""
     rng = torch.Generator().manual_seed(0)
-    label = torch.arange(len(LABELS)).repeat_interleave(case.shots).to(device)
 
-    def side() -> Batch:
+    def side(shots: int) -> Batch:
+        label = torch.arange(len(LABELS)).repeat_interleave(shots).to(device)
         shown = {name: torch.rand(len(label), *shape, generator=rng).to(device) for name, shape in recognizer.backbone.inputs.items()}
         return {**shown, "label": label}
 
-    return {"tasks": [{part: side() for part in ("support", "query", "macro")} for _ in range(case.tasks)]}
+    return {"tasks": [{part: side(case.shots[part]) for part in PARTS}]}
 
 
 def step(recognizer: Recognizer, options: dict[str, Any], seen: Batch, machine: Machine) -> Callable[[], None]:
