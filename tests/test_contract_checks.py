@@ -195,7 +195,17 @@ class TimesZero(Wrapped):
         return x + 0 * self.gate
 
 
+class OtherWayInBf16(Wrapped):
+    def forward(self, batch: Batch) -> Features:
+        out = super().forward(batch)
+        if torch.is_autocast_enabled("cpu"):
+            for x in out.pooled.values():
+                x.register_hook(torch.neg)  # as a kernel that gets the gradient wrong
+        return out
+
+
 BROKEN = [
+    ("agrees_in_bf16", "gradients in bf16 and fp32 have a cosine of", OtherWayInBf16),
     ("builds_on_meta", "cannot be built on the meta device", AsksForNumbers),
     ("builds_on_meta", "backbone.grid is not on the meta device", NamesADevice),
     ("builds_on_meta", "is another network on the meta device", OtherOnMeta),

@@ -39,6 +39,7 @@ from merzoo.weights import read, write
 STEPS = 5  # of the optimiser in each stage, within which every parameter gets a gradient
 BATCH = 8  # clips, at most: enough for every class of the tiny part, and quick
 TOLERANCE = 1e-5  # of a probability: other batch sizes sum in another order, and no more than that
+ALIKE = 0.9  # cosine of gradients in bf16 and fp32; those of sound networks lie above 0.95
 MACHINE = Machine("cpu", "fp32", 1)
 CPU = torch.device("cpu")
 PROPERTIES = ("no-running-statistics", "twice-differentiable")  # provided by what a backbone is, not by what it gives
@@ -228,6 +229,24 @@ def _few(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def agrees_in_bf16(case: Case) -> None:
+    """Its gradients in bf16 on a CPU point the way those in fp32 do: torch's CPU kernels give garbage for some shapes of convolutions, without a word."""
+    slopes = []
+    for precision in (MACHINE, dataclasses.replace(MACHINE, precision="bf16")):
+        recognizer = case.build().train()
+        channels_last(recognizer)
+        batch = case.batch(recognizer, BATCH)
+        torch.manual_seed(0)
+        with precision.autocast():
+            logits = recognizer(batch)
+        if not logits.requires_grad:
+            return
+        nn.functional.cross_entropy(logits.float(), torch.arange(len(logits)) % logits.shape[1]).backward()
+        slopes.append(torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in recognizer.parameters()]))
+    alike = float(nn.functional.cosine_similarity(*slopes, dim=0))
+    case.require(alike >= ALIKE, f"its gradients in bf16 and fp32 have a cosine of {alike:.2f}; compute the layers at fault in fp32 on a CPU")
+
+
 def is_described(case: Case) -> None:
     """Its specification is complete and its weights are what their cards say (see `merzoo.testing.paperwork`)."""
     for fault in check_paperwork(case.spec):
@@ -244,6 +263,7 @@ CHECKS: Mapping[str, Callable[[Case], None]] = {
         repeats_under_a_seed,
         predicts_each_clip_alone,
         trains_every_parameter,
+        agrees_in_bf16,
         is_described,
     )
 }
