@@ -18,7 +18,7 @@ FULL_NETWORK = {"size": 224}
 # The face itself tells people apart before it tells emotions, so that with few of them it is turned down and what has changed turned up.
 SMALL_NETWORK: dict[str, Any] = {"size": 112, "width": 16, "groups": 4, "layers": [1, 1, 1, 1], "difference_scale": 4.0, "spatial_scale": 0.25, "pool": 2}
 # Second derivatives are taken of support and macro clips alone, so that a query of more clips comes cheap.
-SMALL_RECIPE: dict[str, Any] = {"steps": 150, "tasks": 1, "support": 2, "query": 6, "macro_clips": 2, "beta": 2e-3}
+SMALL_RECIPE: dict[str, Any] = {"steps": 150, "tasks": 1, "support": 2, "query": 6, "macro_clips": 2, "beta": 3e-3}
 
 
 def lightmannet() -> ModelSpec:
