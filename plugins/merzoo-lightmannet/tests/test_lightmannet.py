@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from merzoo_lightmannet.backbone import LightmanNet
 from merzoo_lightmannet.cost import CASES, STEPS, batch, network, step
+from torch.utils.flop_counter import FlopCounterMode
 
 from merzoo.errors import UsageError
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
 from merzoo.training.machine import Machine
 
+README = Path(__file__).parents[1] / "README.md"
 LABELS = ("happiness", "surprise", "disgust", "repression", "others")
 
 
@@ -39,13 +42,17 @@ def test_the_full_network_is_resnet_18():
     assert sum(v.numel() for v in recognizer.saved().values()) == 11_176_512 + 9_408 + 5 * 513
     assert sum(p.numel() for p in recognizer.auxiliary.parameters()) == 512 * 256 + 256 + 256 * 128 + 128
     assert {type(m).__name__ for m in recognizer.modules() if "Norm" in type(m).__name__} == {"GroupNorm"} and not list(recognizer.buffers())
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        recognizer({"keyframes": torch.rand(1, 2, 3, 224, 224)})
+    assert f"{counted.get_total_flops() / 1e9:.2f} G" in README.read_text(encoding="utf-8")
     seen = recognizer.backbone({"keyframes": torch.rand(1, 2, 3, 224, 224)})
     assert seen.pooled["code"].shape == (1, 512) and seen.extras["pair-code"].shape == (1, 512, 7, 7)
 
 
 def test_the_small_preset_is_small():
     recognizer = assemble(registry().model("lightmannet"), "small", LABELS)
-    assert sum(v.numel() for v in recognizer.saved().values()) < 9e5
+    parameters = sum(v.numel() for v in recognizer.saved().values())
+    assert parameters < 9e5 and f"{parameters:,}" in README.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("options", [{"layers": [1, 1]}, {"width": 10, "groups": 4}, {"size": 50, "pool": 4}])
