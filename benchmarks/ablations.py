@@ -23,7 +23,6 @@ DATA, PROTOCOL, PRESET = "synthetic:development", "subject-4fold", "small"
 HERE = Path(__file__).resolve().parent
 RESULTS, PICTURES = HERE / "results", HERE.parent / "docs" / "pictures"
 
-NO_MACRO, NO_AUS = "strategy.aux_weight=0", "strategy.aux_weight=0"
 VARIANTS: dict[str, dict[str, str]] = {  # paper: {what is shown: the model's name}; the first is what the others are compared with
     "ma2mi": {
         "MA2MI, two branches": "miacnet-ma2mi",
@@ -41,10 +40,10 @@ VARIANTS: dict[str, dict[str, str]] = {  # paper: {what is shown: the model's na
         "macro labels shuffled": "lightmannet,macro-alignment.shuffle_macro_labels=true",
     },
     "famnet": {
-        f"{network}, {task}, attention {switch}": ",".join((model, *tasks, *attention))
+        f"{network}, {task}, attention {switch}": f"{model}{without}{attention}"
         for network, model in (("fused", "famnet"), ("3D", "amnet3d"), ("2D", "amnet2d"))
-        for task, tasks in (("MER + FAUD", ()), ("MER", (NO_AUS,)))
-        for switch, attention in (("on", ()), ("off", ("backbone.attention=none",)))
+        for task, without in (("MER + FAUD", ""), ("MER", "+late-fusion+multi-task"))
+        for switch, attention in (("on", ""), ("off", ",backbone.attention=none"))
     },
 }
 

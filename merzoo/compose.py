@@ -47,7 +47,8 @@ def _crossed(zoo: Registry, name: str) -> ModelSpec:
     if len(names) < len(PARTS) or len(set(names[3:])) < len(names[3:]) or not all(names):
         raise UsageError(f"'{plain(name, 120)}' is not BACKBONE+HEAD+STRATEGY[+TASK…]; give each once (`merzoo list --kind backbone`)")
     entries = [*(zoo.get(kind, part) for kind, part in zip(PARTS, names, strict=False)), *(zoo.get("auxiliary-task", task) for task in names[3:])]
-    backbone, head, strategy, *tasks = ((entry, lender(zoo, entry)) for entry in entries)
+    own = lender(zoo, entries[0])
+    backbone, head, strategy, *tasks = ((entry, lender(zoo, entry, own)) for entry in entries)
     presets = {}
     for preset in backbone[1].presets if backbone[1] else {"full": Preset()}:
         options = [_options(*part, preset) for part in (backbone, head, strategy)]
@@ -60,8 +61,11 @@ def _crossed(zoo: Registry, name: str) -> ModelSpec:
     return replace(spec, train_views=backbone[1].train_views, test_views=backbone[1].test_views, reduce=backbone[1].reduce)
 
 
-def lender(zoo: Registry, part: Entry) -> ModelSpec | None:
-    """The model whose options a part takes along: of its own plugin, the one of its name or else the first by name; None where there is none."""
+def lender(zoo: Registry, part: Entry, first: ModelSpec | None = None) -> ModelSpec | None:
+    """The model whose options a part takes along: `first`, where that has it; else of its own plugin the one of its name, or the first by name; None where
+    there is none."""
+    if first is not None and part.name in _names(first, part.kind):
+        return first
     found = []
     for entry in zoo.entries("model"):
         if entry.spec is not None and entry.plugin == part.plugin and part.name in _names(entry.spec, part.kind):

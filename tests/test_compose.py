@@ -27,6 +27,14 @@ def test_parts_take_along_the_options_of_the_model_they_come_from() -> None:
     assert assemble(spec, "small", LABELS).head.linear.out_features == 2
 
 
+def test_parts_that_a_backbone_is_used_to_come_as_its_own_model_has_them() -> None:
+    """Several models of the plugin have this strategy: the options are those of the backbone's."""
+    own = registry().model("famnet").preset("small")
+    crossed = registry().model("famnet+late-fusion+multi-task").preset("small")
+    assert (crossed.backbone, crossed.head, crossed.strategy) == (own.backbone, own.head, own.strategy)
+    assert own.strategy != registry().model("amnet2d").preset("small").strategy
+
+
 def test_a_backbone_that_no_model_has_gets_crops_for_its_inputs() -> None:
     zoo = registry()
     assert lender(zoo, zoo.get("backbone", "timm/resnet18")) is None

@@ -243,7 +243,7 @@ def agrees_in_bf16(case: Case) -> None:
             return
         nn.functional.cross_entropy(logits.float(), torch.arange(len(logits)) % logits.shape[1]).backward()
         slopes.append(torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in recognizer.parameters()]))
-    alike = float(nn.functional.cosine_similarity(*slopes, dim=0))
+    alike = float(nn.functional.cosine_similarity(slopes[0], slopes[1], dim=0))
     case.require(alike >= ALIKE, f"its gradients in bf16 and fp32 have a cosine of {alike:.2f}; compute the layers at fault in fp32 on a CPU")
 
 
