@@ -23,7 +23,7 @@ class FutureFrame(AuxiliaryTask):
     size: S; None: that of the backbone's largest input. channels, down: of the latent space, [channels, S/down, S/down].
     squeeze: channels of the code that reach D, so that it can not carry the later frame through; None leaves it whole.
     condition: False for the control that sees the earlier frame alone: the same network with zeros for a code.
-    patch: side of D's tokens in cells of the latent.
+    patch: side of D's tokens in cells of the latent, at most (see `Reconstructor`).
     target: "latent", or "pixel" for the ablation. Raises `UsageError` for options that do not fit together.
     """
 

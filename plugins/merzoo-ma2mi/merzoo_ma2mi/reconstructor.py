@@ -38,8 +38,9 @@ class Reconstructor(nn.Module):
     """Change of a latent [B, C, s, s], given the latent and a code [B, K, h, w] of any grid.
 
     Tokens are patches of the latent; each is conditioned on the code at its own place. Where the code's grid is finer by a whole factor, the cells
-    of a token stand side by side; else the code is averaged (or repeated) to the tokens' grid. code_shape: (K, h, w). The last layer starts at
-    zero, and the caller adds the change to the latent: so it starts as a copy and need not learn one.
+    of a token stand side by side; else the code is averaged (or repeated) to the tokens' grid. code_shape: (K, h, w). patch: the side of a token, at most:
+    where it does not divide s, the largest divisor of s below it is taken (our choice), so that one set of options suits inputs of any size. The last layer
+    starts at zero, and the caller adds the change to the latent: so it starts as a copy and need not learn one.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Reconstructor(nn.Module):
         patch: int = 2,
     ) -> None:
         super().__init__()
-        if side % patch or width % heads:
-            raise UsageError(f"future-frame: side {side} of the latent must be a multiple of patch {patch}, and width {width} of heads {heads}")
-        self.grid, self.patch = side // patch, patch
+        if patch < 1 or width % heads:
+            raise UsageError(f"future-frame: patch {patch} must be at least 1, and width {width} a multiple of heads {heads}")
+        self.patch = patch = next(cells for cells in range(min(patch, side), 0, -1) if side % cells == 0)
+        self.grid = side // patch
         code_channels, h, w = code_shape
         self.fold = h // self.grid if h == w and h % self.grid == 0 else 0
         self.embed = nn.Linear(channels * patch**2, width)

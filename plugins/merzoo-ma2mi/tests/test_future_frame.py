@@ -59,6 +59,13 @@ def test_runs_on_any_backbone_with_a_pair_code(backbone, options):
     assert not task.predicts and task.predict(features) == {}
 
 
+@pytest.mark.parametrize(("patch", "taken"), [(2, 2), (3, 2), (4, 2), (5, 5), (9, 5), (99, 10)])
+def test_a_patch_that_does_not_divide_the_latent_gives_way_to_the_largest_divisor_below(patch, taken):
+    task, batch = pretext(miacnet(), patch=patch), batch_of(40)
+    assert task.reconstructor.patch == taken and task.reconstructor.place.shape[1] == (10 // taken) ** 2
+    assert torch.isfinite(task.loss(miacnet()(batch), batch))
+
+
 def test_gradient_reaches_everything_but_the_frozen_codec_after_some_steps():
     backbone = miacnet()
     task, batch = pretext(backbone), batch_of(40)
@@ -137,7 +144,7 @@ def test_pixel_target_decodes_to_the_frame_itself():
     assert torch.allclose(task.latent.decode(task.latent.encode(frames)), frames, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"target": "wavelet"}, {"down": 7}, {"patch": 3}, {"heads": 5}])
+@pytest.mark.parametrize("options", [{"target": "wavelet"}, {"down": 7}, {"patch": 0}, {"heads": 5}])
 def test_options_that_do_not_fit_are_one_line(options):
     with pytest.raises(UsageError, match="future-frame"):
         pretext(miacnet(), **options)
