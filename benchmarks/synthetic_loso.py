@@ -78,7 +78,7 @@ def measure(out: Path, models: list[str], seeds: int, jobs: int) -> None:
         at = out / model
         evaluate(model, DATA, out=at, preset="small", seeds=seeds, jobs=jobs, resume=at.exists())
         known["models"][model] = result(RunFolder.open(at))
-        kept = {(one["a"], one["b"]): one for one in known["differences"]}
+        kept = {(one["a"], one["b"]): one for one in known["differences"] if model not in (one["a"], one["b"])}  # those of the earlier run are gone
         kept |= {(a, b): difference(out, a, b) for a, b in PAIRS if model in (a, b) and all((out / name / "result.json").is_file() for name in (a, b))}
         known["differences"] = [kept[pair] for pair in PAIRS if pair in kept]
         known |= {"data": DATA, "fairness": known.get("fairness") or fairness("benchmark")}

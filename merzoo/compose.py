@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PARTS: tuple[Kind, Kind, Kind] = ("backbone", "head", "strategy")
 _OPTION = re.compile(r",(?=[a-z0-9_.-]+\.\w+=)")  # a comma inside a value is followed by no PART.OPTION=
+_PYTHON = {"True": True, "False": False, "None": None}
+MAX_NAME = 300  # characters, as run folders take names
 _FIRST = re.compile(r"[a-z0-9_-]+\.[\w.-]+=")
 
 
@@ -62,15 +64,15 @@ def _crossed(zoo: Registry, name: str) -> ModelSpec:
 
 
 def lender(zoo: Registry, part: Entry, first: ModelSpec | None = None) -> ModelSpec | None:
-    """The model whose options a part takes along: `first`, where that has it; else of its own plugin the one of its name, or the first by name; None where
-    there is none."""
+    """The model whose options a part takes along: `first`, where that has it; else of its own plugin the one of its name, that of the plugin's name, or the
+    first by name; None where there is none."""
     if first is not None and part.name in _names(first, part.kind):
         return first
     found = []
     for entry in zoo.entries("model"):
         if entry.spec is not None and entry.plugin == part.plugin and part.name in _names(entry.spec, part.kind):
             found.append(entry.spec)
-    return min(found, key=lambda spec: (spec.name != part.name, spec.name), default=None)
+    return min(found, key=lambda spec: (spec.name != part.name, spec.name != part.plugin.removeprefix("merzoo-"), spec.name), default=None)
 
 
 def _names(spec: ModelSpec, kind: str) -> Sequence[str]:
@@ -93,12 +95,13 @@ def _crop(backbone: Entry) -> int:
 
 
 def with_options(spec: ModelSpec, settings: Iterable[str]) -> ModelSpec:
-    """The model with other options in all its presets, under a name that says so. settings: "PART.OPTION=VALUE" each, the value as JSON or plain text; further
+    """The model with other options in all its presets, under a name that says so; it has weights only where nothing but its training is other, and no number
+    of its paper's is about it. settings: "PART.OPTION=VALUE" each, the value as JSON or plain text; further
     dots reach into an option that is itself a mapping, as in strategy.fine_tuning.epochs=5. Whether a part knows the option is told when it is built.
 
     Raises `UsageError` for anything else and a part that the model does not have.
     """
-    name, presets = spec.name, dict(spec.presets)
+    name, presets, changed = spec.name, dict(spec.presets), set()
     for setting in settings:
         if not _FIRST.match(setting):
             raise UsageError(f"'{plain(setting, 120)}' is not PART.OPTION=VALUE, as in backbone.size=112")
@@ -109,14 +112,25 @@ def with_options(spec: ModelSpec, settings: Iterable[str]) -> ModelSpec:
             raise UsageError(f"{spec.name} has no part '{part}' to set {'.'.join(keys)} of; its parts: {', '.join(known)}")
         presets = {preset: _with(options, part, keys, _value(text)) for preset, options in presets.items()}
         name += f",{setting}"
-    return replace(spec, name=name, presets=presets)
+        changed.add(part)
+    if len(name) > MAX_NAME:
+        raise UsageError(f"'{plain(name, 60)}' with all its options has {len(name)} characters, at most {MAX_NAME} fit; make a ModelSpec of it in Python")
+    paper = replace(spec.paper, reported=()) if spec.paper else None
+    return replace(spec, name=name, presets=presets, paper=paper, weights=spec.weights if changed <= {"strategy"} else ())
 
 
 def _value(text: str) -> Any:
+    """JSON, or Python's True, False and None, else the text itself. Raises `UsageError` for what is no number."""
+    if text in _PYTHON:
+        return _PYTHON[text]
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return text
+
+
+def _no_number(text: str) -> Any:
+    raise UsageError(f"{text} is no number that an option can take; give a finite one")
 
 
 def _with(preset: Preset, part: str, keys: list[str], value: Any) -> Preset:

@@ -16,6 +16,7 @@ from merzoo.builtin.supervised import Supervised
 from merzoo.data.clips import ClipData, Clips
 from merzoo.errors import MerzooWarning, RunError, UsageError
 from merzoo.evaluation.auxiliary import auxiliary
+from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.folds import predict_clips
 from merzoo.evaluation.predicting import scored_outputs
 from merzoo.evaluation.protocols import Protocol
@@ -126,12 +127,18 @@ def test_outputs_are_scored_against_the_table_and_the_unknown_counts_nowhere(tin
     scores = auxiliary(Path("run"), protocol, found, resamples=20)["units"]["aus"]
     assert scores["samples"] == 16 and [scores["per_class"][f"AU{unit}"]["f1"] for unit in UNITS] == [1, 0, 1]
     assert scores["scores"]["au_f1"]["value"] == pytest.approx(2 / 3)
-    for p in rows:  # nobody knows of AU4: neither its misses nor its support are left
+    for p in rows:  # of AU4 something is known of one clip, which does not show it: the misses elsewhere count nowhere
         p["auxiliary_truth"]["units"]["aus"][1], p["auxiliary"]["units"]["aus"][1] = None, 0.9
-    rows[0]["auxiliary_truth"]["units"]["aus"] = [None, None, None]
+    rows[0]["auxiliary_truth"]["units"]["aus"][1], rows[0]["auxiliary"]["units"]["aus"][1] = 0, 0.1
     with pytest.warns(MerzooWarning, match="no sample of class AU4"):
         scores = auxiliary(Path("run"), protocol, found, resamples=20)["units"]["aus"]
-    assert scores["samples"] == 15 and scores["per_class"]["AU4"] == {"f1": 0.0, "recall": 0.0, "support": 0}
+    assert scores["samples"] == 16 and scores["per_class"]["AU4"] == {"f1": 0.0, "recall": 0.0, "support": 0}
+    for p in rows:  # nobody knows of AU4 at all: it is no part of the mean
+        p["auxiliary_truth"]["units"]["aus"][1] = None
+    rows[0]["auxiliary_truth"]["units"]["aus"] = [None, None, None]
+    scores = auxiliary(Path("run"), protocol, found, resamples=20)["units"]["aus"]
+    assert scores["samples"] == 15 and scores["unknown"] == ["AU4"] and [*scores["per_class"]] == ["AU1", "AU12"]
+    assert scores["scores"]["au_f1"]["value"] == 1
 
 
 def test_folds_that_disagree_on_what_is_scored_are_refused(tiny: ClipData) -> None:
@@ -163,3 +170,11 @@ def test_outputs_of_strangers_are_checked(tiny: ClipData, names: Any, truth: Any
     wrong = [{**p, "auxiliary": {"units": {"aus": shares}}, "auxiliary_truth": {"units": {"aus": truth}}} for p in rows]
     with pytest.raises(RunError, match="auxiliary_outputs"):
         check_fold({**record, "predictions": wrong, "auxiliary_outputs": {"units": {"aus": names}}}, *asked)
+
+
+def test_a_task_that_no_stage_trained_is_not_scored(tiny: ClipData, tmp_path: Path) -> None:
+    small = ["spatial.size=48", "temporal.size=48", "spatial.widths=[8,8,8,8]", "temporal.widths=[8,8,8,8]"]
+    name = ",".join(["famnet", *(f"backbone.{option}" for option in small), "preprocessing.size=64", "strategy.recipe.epochs=1", "strategy.branches={}"])
+    for weight, there in ((1, True), (0, False)):
+        result = evaluate(f"{name},strategy.aux_weight={weight}", "synthetic:tiny", "subject-2fold", out=tmp_path / str(weight), preset="small")
+        assert ("auxiliary" in result) == there

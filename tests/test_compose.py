@@ -33,6 +33,7 @@ def test_parts_that_a_backbone_is_used_to_come_as_its_own_model_has_them() -> No
     crossed = registry().model("famnet+late-fusion+multi-task").preset("small")
     assert (crossed.backbone, crossed.head, crossed.strategy) == (own.backbone, own.head, own.strategy)
     assert own.strategy != registry().model("amnet2d").preset("small").strategy
+    assert registry().model("miacnet+late-fusion+multi-task").preset("small").strategy == own.strategy  # and not the first's by name
 
 
 def test_a_backbone_that_no_model_has_gets_crops_for_its_inputs() -> None:
@@ -65,8 +66,27 @@ def test_options_reach_into_mappings_and_leave_the_rest() -> None:
     small, before = spec.preset("small"), plain.preset("small")
     assert small.backbone == {**before.backbone, "branches": "action"}
     assert small.strategy["fine_tuning"] == {**before.strategy["fine_tuning"], "epochs": 5} and small.strategy["delta"] == {"seconds": [0.1, 0.2]}
-    assert small.preprocessing.size == 120 and spec.name == name and spec.weights == plain.weights
+    assert small.preprocessing.size == 120 and spec.name == name
     assert registry().model("miacnet-ma2mi,future-frame.channels=2").preset("small").auxiliary["future-frame"]["channels"] == 2
+
+
+def test_a_variant_has_weights_only_where_its_training_is_other_and_no_number_of_the_papers() -> None:
+    own = registry().model("miacnet-ma2mi")
+    assert own.weights and own.paper.reported
+    other = registry().model("miacnet-ma2mi,strategy.fine_tuning.epochs=2")
+    assert other.weights == own.weights and other.paper.reported == () and other.paper.title == own.paper.title
+    for setting in ("backbone.normalise=imagenet", "preprocessing.size=200", "head.dropout=0.1", "future-frame.channels=2"):
+        assert registry().model(f"miacnet-ma2mi,{setting},strategy.fine_tuning.epochs=2").weights == ()
+
+
+def test_words_that_people_type_for_values_mean_what_they_say() -> None:
+    options = registry().model("miacnet,strategy.interval_jitter=False,head.dropout=None,backbone.fusion=concat").preset("small")
+    assert options.strategy["interval_jitter"] is False and options.head["dropout"] is None and options.backbone["fusion"] == "concat"
+    for value in ("NaN", "Infinity", "-Infinity"):
+        with pytest.raises(UsageError, match="no number"):
+            registry().model(f"miacnet,strategy.lr={value}")
+    with pytest.raises(UsageError, match="at most 300 fit"):
+        registry().model("miacnet," + ",".join(f"strategy.schedule.decay=0.{i:05d}" for i in range(20)))
 
 
 @pytest.mark.parametrize(

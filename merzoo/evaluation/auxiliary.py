@@ -17,9 +17,10 @@ from merzoo.evaluation.scores import warn_of_absent
 
 
 def auxiliary(path: Path, protocol: Protocol, records: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> dict[str, dict[str, dict[str, Any]]]:
-    """{task: {output: {"samples", "scores", "per_class"}}} from checked fold records, as in a multi-label task; {} where no output is scored.
+    """{task: {output: {"samples", "scores", "per_class", "unknown"}}} from checked fold records, as in a multi-label task; {} where no output is scored.
 
-    A number whose truth nobody knows counts nowhere. samples: clips of which something is known. Raises `RunError` where folds disagree on what is scored.
+    A number whose truth nobody knows counts nowhere. samples: clips of which something is known. unknown: names of which nothing is known of any clip; they
+    are no part of the mean. Raises `RunError` where folds disagree on what is scored.
     """
     outputs = [record.get("auxiliary_outputs", {}) for record in records]
     other = next((record for record, mine in zip(records, outputs, strict=True) if mine != outputs[0]), None)
@@ -31,13 +32,13 @@ def auxiliary(path: Path, protocol: Protocol, records: Sequence[dict[str, Any]],
         if len(pool):
             each = per_class(pool)
             warn_of_absent([one["support"] for one in each.values()], pool.classes, f"{path}, {task}: ")
-            scores = estimates(bootstrap(pool, resamples))
-            found.setdefault(task, {})[output] = {"samples": len(set(pool.sample_id.tolist())), "scores": scores, "per_class": each}
+            told = {"samples": len(set(pool.sample_id.tolist())), "scores": estimates(bootstrap(pool, resamples)), "per_class": each}
+            found.setdefault(task, {})[output] = {**told, "unknown": [name for name in names if name not in each]}
     return found
 
 
 def known(protocol: Protocol, records: Sequence[dict[str, Any]], task: str, output: str, names: Sequence[str]) -> Predictions:
-    """The predictions of one output, a column a name, of the clips of which something is known.
+    """The predictions of one output, a column a name of which something is known, of the clips of which something is known.
 
     What is not known of a clip is given truth and probability 0, and so adds nothing to any count.
     """
@@ -45,8 +46,10 @@ def known(protocol: Protocol, records: Sequence[dict[str, Any]], task: str, outp
     truth = np.array([p["auxiliary_truth"][task][output] for _, _, p in rows], dtype=np.float64).reshape(-1, len(names))  # null becomes NaN
     shares = np.array([p["auxiliary"][task][output] for _, _, p in rows], dtype=np.float64).reshape(-1, len(names))
     there = ~np.isnan(truth)
+    told = np.flatnonzero(there.any(axis=0))
+    truth, shares, there = truth[:, told], shares[:, told], there[:, told]
     pool = Predictions(
-        classes=tuple(names),
+        classes=tuple(names[column] for column in told),
         sample_id=np.array([p["sample_id"] for _, _, p in rows], dtype=np.str_),
         subject=np.array([p["subject"] for _, _, p in rows], dtype=np.str_),
         label=truth == 1,

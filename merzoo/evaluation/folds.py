@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,6 +124,7 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
     fold_seed = derive(seed, fold.fold_id)
     tested = test_clips(data, fold, plan.kind)
     recognizer, stages = prepare(plan, data, fold, fold_seed)
+    untrained = {name: copy.deepcopy(task.state_dict()) for name, task in recognizer.auxiliary.items()} if plan.start.tensors is None else {}
     if not stages:
         raise TrainingError(f"strategy '{plan.spec.strategy}' has no stage, so nobody could say who was trained on; give it one")
     own = [stage for stage in stages if stage.scope == "fold"]
@@ -144,6 +146,9 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
         every_seconds=plan.checkpoint_seconds,
         progress=progress,
     )
+    for name, before in untrained.items():
+        if all(torch.equal(value.cpu(), before[key].cpu()) for key, value in recognizer.auxiliary[name].state_dict().items()):
+            del recognizer.auxiliary[name]  # type: ignore[attr-defined]  # no stage trained it, and nobody should read what it says
     record = {
         "test_subjects": list(fold.test_subjects),
         "stages": [*shared, *(log.summary() for log in logs)],
