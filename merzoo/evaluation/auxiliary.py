@@ -49,7 +49,7 @@ def known(protocol: Protocol, records: Sequence[dict[str, Any]], task: str, outp
     told = np.flatnonzero(there.any(axis=0))
     truth, shares, there = truth[:, told], shares[:, told], there[:, told]
     pool = Predictions(
-        classes=tuple(names[column] for column in told),
+        classes=tuple(names[int(column)] for column in told),
         sample_id=np.array([p["sample_id"] for _, _, p in rows], dtype=np.str_),
         subject=np.array([p["subject"] for _, _, p in rows], dtype=np.str_),
         label=truth == 1,
