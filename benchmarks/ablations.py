@@ -1,7 +1,8 @@
 """What each idea of a paper is worth on synthetic development identities: one command a paper, a table and a picture.
 
-    python benchmarks/ablations.py ma2mi|lightmannet|famnet --out RUNS     resumes where it was stopped; writes results/ablation_PAPER.json and its picture
-    python benchmarks/ablations.py PAPER --table                           prints the Markdown table and draws the picture again
+    python benchmarks/ablations.py ma2mi|lightmannet|famnet --out RUNS     resumes where it was stopped; writes results/ablation_PAPER.json,
+                                                                                    its picture and its table in docs/ablations.md
+    python benchmarks/ablations.py PAPER --table                           writes the table into docs/ablations.md and draws the picture again
 
 Preset small, every fold from scratch, last epoch. `subject-4fold` tests each of the 24 people once, by networks that met 18 others; what has too few people
 or seeds to be told apart is said to be so. The variants are `merzoo evaluate` names, printed with each row, so that any of them runs by hand.
@@ -15,13 +16,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from command import put_table
+
 from merzoo.evaluation.compare import compare
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.runs import RunFolder, result
 
 DATA, PROTOCOL, PRESET = "synthetic:development", "subject-4fold", "small"
 HERE = Path(__file__).resolve().parent
-RESULTS, PICTURES = HERE / "results", HERE.parent / "docs" / "pictures"
+RESULTS, PICTURES, DOCUMENT = HERE / "results", HERE.parent / "docs" / "pictures", HERE.parent / "docs" / "ablations.md"
 
 VARIANTS: dict[str, dict[str, str]] = {  # paper: {what is shown: the model's name}; the first is what the others are compared with
     "ma2mi": {
@@ -117,7 +120,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the run folders")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--table", action="store_true", help="only print the table and draw what was measured")
+    parser.add_argument("--table", action="store_true", help="only write the table and draw what was measured")
     args = parser.parse_args()
     if not args.table:
         if args.out is None:
@@ -125,7 +128,7 @@ def main() -> None:
         measure(args.paper, args.out, args.seeds, args.jobs)
     measured = json.loads((RESULTS / f"ablation_{args.paper}.json").read_text(encoding="utf-8"))
     draw(measured)
-    print(table(measured))
+    put_table(DOCUMENT, f"{args.paper}, made by benchmarks/ablations.py", table(measured))
 
 
 if __name__ == "__main__":

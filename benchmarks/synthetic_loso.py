@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any
+
+from command import put_table
 
 from merzoo.data.synthetic.fairness import fairness
 from merzoo.evaluation.compare import compare
@@ -51,7 +52,7 @@ PAIRS = (
 )
 HERE = Path(__file__).resolve().parent
 RESULTS, README = HERE / "results" / "synthetic_loso.json", HERE.parent / "README.md"
-MARKS = "<!-- scores: made by benchmarks/synthetic_loso.py --table -->", "<!-- end of scores -->"
+MARK = "scores made by benchmarks/synthetic_loso.py --table"
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def main() -> None:
             parser.error("give --out, or --table")
         measure(args.out, args.models, args.seeds, args.jobs)
     measured = json.loads(RESULTS.read_text())
-    README.write_text(with_table(README.read_text(), table(measured)))
+    put_table(README, MARK, table(measured))
 
 
 def measure(out: Path, models: list[str], seeds: int, jobs: int) -> None:
@@ -108,12 +109,6 @@ def table(measured: dict[str, Any]) -> str:
         told = f"`{name}`: {NOTES[name]}" if name in NOTES else f"`{name}`"
         rows.append(f"| {told} | {' | '.join(shown)} | {scores['accuracy']['value']:.3f} | {units} | {one['parameters']:,} |")
     return "\n".join(rows)
-
-
-def with_table(text: str, made: str) -> str:
-    """The README with the table between its marks."""
-    start, end = map(re.escape, MARKS)
-    return re.sub(f"({start}\n).*?(\n{end})", lambda found: found[1] + made + found[2], text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,38 @@
-"""The README's scores are those that were measured."""
+"""Tables of scores in the documents are those that were measured."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
-def test_the_table_of_scores_is_made_from_the_committed_results() -> None:
-    spec = importlib.util.spec_from_file_location("synthetic_loso", ROOT / "benchmarks" / "synthetic_loso.py")
-    assert spec and spec.loader
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    text, measured = (ROOT / "README.md").read_text(encoding="utf-8"), json.loads(script.RESULTS.read_text())
-    made = script.table(measured)
-    assert script.with_table(text, made) == text and made in text
-    assert script.with_table(text, made.replace("| 0.", "| 9.")) != text
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script of benchmarks/, which import one another by name."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module(name)
+
+
+def test_the_readme_s_table_is_made_from_the_committed_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    board, put = script("synthetic_loso", monkeypatch), script("command", monkeypatch).with_table
+    text, measured = (ROOT / "README.md").read_text(encoding="utf-8"), json.loads(board.RESULTS.read_text(encoding="utf-8"))
+    made = board.table(measured)
+    assert put(text, board.MARK, made) == text and made in text
+    assert put(text, board.MARK, made.replace("| 0.", "| 9.")) != text
     assert all(one["complete"] and one["preset"] == "small" and len(one["seeds"]) == 3 for one in measured["models"].values())
+    with pytest.raises(ValueError, match="0 times"):
+        put(text, "another table", made)
+
+
+@pytest.mark.parametrize("paper", sorted(path.stem.removeprefix("ablation_") for path in RESULTS.glob("ablation_*.json")))
+def test_tables_of_ablations_are_made_from_the_committed_results(paper: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = json.loads((RESULTS / f"ablation_{paper}.json").read_text(encoding="utf-8"))
+    ablations = script("ablations", monkeypatch)
+    assert ablations.table(measured) in (ROOT / "docs" / "ablations.md").read_text(encoding="utf-8")
+    assert [(row["shown"], row["model"]) for row in measured["variants"]] == list(ablations.VARIANTS[paper].items())
