@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -96,13 +96,28 @@ def test_options_are_part_of_the_key_and_so_is_the_code() -> None:
     assert len(set(keys)) == 3 and keys[0] == view_key(["s"], "flow", Flow(), clips)
 
 
-@pytest.mark.parametrize("harm", ["cut", "empty", "bit", "header"])
+HARMS: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda whole: whole[:-7],
+    "empty": lambda whole: b"",
+    "bit": lambda whole: whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:],
+    "magic": lambda whole: b"x" + whole[1:],
+    "brace": lambda whole: whole.replace(b"}", b" ", 1),  # tokenize.TokenError
+    "quote": lambda whole: whole.replace(b"'descr'", b"'descr ", 1),
+    "dtype": lambda whole: whole.replace(b"<f2", b"<q9", 1),
+    "shape": lambda whole: whole.replace(b"(16,", b"(99,", 1),
+    "fewer": lambda whole: whole.replace(b"(16,", b"(10,", 1),
+    "number": lambda whole: whole.replace(b"(16,", b"('a'", 1),
+    "nulls": lambda whole: whole[:10] + bytes(118) + whole[128:],
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_a_damaged_file_is_made_anew(calls: list[Interval], tmp_path: Path, harm: str) -> None:
     wanted = picked(fresh())
     (path,) = files(tmp_path)
     whole = path.read_bytes()
-    bad = {"cut": whole[:-7], "empty": b"", "bit": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], "header": b"x" + whole[1:]}[harm]
-    path.write_bytes(bad)
+    path.write_bytes(HARMS[harm](whole))
+    assert path.read_bytes() != whole
     before = len(calls)
     assert torch.equal(picked(fresh()), wanted) and len(calls) >= before + 16
     assert [p.read_bytes() for p in files(tmp_path)] == [whole]

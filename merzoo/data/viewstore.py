@@ -50,8 +50,8 @@ class ViewFile:
         self.folder = cache_folder() / "views"
 
     def nbytes(self) -> int | None:
-        """How large the arrays are, where they are there; known without reading them."""
-        with contextlib.suppress(OSError, ValueError, EOFError):
+        """How large the arrays are, where they are there; known without reading them. None where a header cannot be read: the file is made anew then."""
+        with contextlib.suppress(Exception):  # numpy parses a header as Python, and a damaged one can fail in any way: TokenError, TypeError, MemoryError, …
             for path in self._candidates():
                 return int(np.load(path, mmap_mode="r", allow_pickle=False).nbytes)
         return None
