@@ -14,7 +14,8 @@ Has = Mapping[str, frozenset[int]]  # person -> classes
 def two_sides(has: Has, rng: torch.Generator) -> tuple[frozenset[str], frozenset[str]]:
     """Two disjoint groups of all people, as alike in number as the classes allow; drawn at random.
 
-    A class that two people have is on both sides, unless these are needed apart for other classes; one that a single person has is on one side.
+    A class that two people have is on both sides, unless these are needed apart for other classes; one that a single person has is on one side. No side is
+    empty where there are two people.
     """
     people, classes = sorted(has), sorted(frozenset().union(*has.values()))
     holders = {c: sum(c in has[p] for p in people) for c in classes}
@@ -30,6 +31,9 @@ def two_sides(has: Has, rng: torch.Generator) -> tuple[frozenset[str], frozenset
             best, reached = (frozenset(sides[0]), frozenset(sides[1])), both
         if reached == wanted:
             break
+    if not all(best) and len(people) > 1:  # nobody shares a class, and every coin fell alike
+        order = [people[i] for i in torch.randperm(len(people), generator=rng).tolist()]
+        return frozenset(order[::2]), frozenset(order[1::2])
     return best
 
 

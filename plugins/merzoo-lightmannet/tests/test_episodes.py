@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from merzoo_lightmannet.people import two_sides
 from merzoo.data.clips import ClipData, Clips
 from merzoo.errors import DataError, UsageError
 from merzoo.training.data import TrainingData
+from merzoo.training.engine import run_stages
+from merzoo.training.machine import Machine
 
 CPU = torch.device("cpu")
 
@@ -59,6 +62,32 @@ def test_a_class_is_on_both_sides_wherever_two_people_have_it():
             assert all(any(label in has[p] for p in side) for side in (first, second))
         alone.append("d" in first)
     assert 5 < sum(alone) < 45  # who has a class alone is on either side
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_no_side_is_empty_where_each_person_has_one_class_alone(count):
+    generator = torch.Generator().manual_seed(0)
+    has = {name: frozenset({label}) for label, name in enumerate("abcde"[:count])}
+    firsts = set()
+    for _ in range(200):
+        first, second = two_sides(has, generator)
+        assert first and second and first | second == set(has) and not first & second
+        firsts.add(first)
+    assert len(firsts) == 2**count - 2  # every deal happens but the two that leave a side empty
+
+
+def test_a_few_shot_draw_of_one_clip_a_class_trains_in_episodes(tiny, make):
+    """Without weights to go on from, as in `--protocol few-shot-1`: each class is shown by one clip of a person of its own."""
+    recognizer = make(steps=8, tasks=1, interval_jitter=False)
+    micro = Clips(tiny, "micro")
+    own = {who: label for label, who in enumerate(sorted(micro.subjects))}
+    few = {who: clip for who, label, clip in zip(micro.subject_of, micro.labels, micro.sample_ids, strict=True) if label == own[who]}
+    assert len(few) > 1
+    data = TrainingData.without(tiny, [], recognizer.train_views, train_ids=list(few.values()))
+    (stage,) = recognizer.strategy.stages(recognizer, data)
+    assert all(len(e.support) and len(e.query) for step in range(100) for e in stage.batches.episodes(0, step))
+    logs = run_stages(recognizer, [stage], seed=0, machine=Machine("cpu", "fp32", 1))
+    assert all(math.isfinite(row["loss"]) for row in logs[0].rows)
 
 
 def test_a_class_with_one_clip_is_on_one_side_only(tiny, make):
