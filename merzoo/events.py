@@ -30,6 +30,7 @@ class Event:
     strength: largest displacement, px of a 128 px crop; None where the interval was given. confident: False where no movement stood out and this is the
     strongest there was. onset_crop, apex_crop: uint8 [S, S, 3], what the network saw. heat: float [h, w] in [0, 1] over these crops, or None (see
     `merzoo.heatmaps`). motion: (frame number, displacement from the onset in px of a 128 px crop).
+    auxiliary: {task: {output: {name: p}}} of auxiliary tasks whose outputs have names, such as action units.
     """
 
     emotion: str
@@ -44,6 +45,7 @@ class Event:
     heat: np.ndarray | None = field(repr=False, default=None)
     motion: list[tuple[int, float]] = field(repr=False, default_factory=list)
     task: Task = "classes"
+    auxiliary: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -60,7 +62,8 @@ class Event:
     def to_dict(self) -> dict[str, Any]:
         """What is written as JSON: numbers and text, no pictures; "labels" are `named` where several may hold at once."""
         names = ("emotion", "probabilities", "onset", "apex", "offset", "strength", "confident")
-        return {name: getattr(self, name) for name in names} | ({} if self.task == "classes" else {"labels": list(self.named)})
+        beside = {} if self.task == "classes" else {"labels": list(self.named)}
+        return {name: getattr(self, name) for name in names} | beside | ({"auxiliary": self.auxiliary} if self.auxiliary else {})
 
 
 def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
@@ -76,6 +79,7 @@ def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
         batches = looks(recognizer, event.frames, at)
         with torch.inference_mode():
             p = recognizer.probabilities(batches)[0].cpu().tolist()
+            auxiliary = _auxiliary(recognizer, batches)
         if not all(map(math.isfinite, p)):
             raise WeightsError(f"{recognizer.spec.name}: its output is not finite; the weights are damaged or their training diverged, take others")
         best = int(np.argmax(p))
@@ -98,7 +102,16 @@ def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
         heat=heat,
         motion=_motion(event, at),
         task=recognizer.task,
+        auxiliary=auxiliary,
     )
+
+
+def _auxiliary(recognizer: Recognizer, batches: list[Batch]) -> dict[str, dict[str, dict[str, float]]]:
+    """{task: {output: {name: p}}} of one clip, of the outputs whose numbers have names."""
+    found = recognizer.auxiliary_predictions(batches)
+    named = {task: {output: names for output, names in recognizer.auxiliary[task].outputs.items() if output in found[task]} for task in found}
+    shares = {task: {output: dict(zip(names, found[task][output][0].tolist(), strict=True)) for output, names in of.items()} for task, of in named.items()}
+    return {task: of for task, of in shares.items() if of}
 
 
 def looks(recognizer: Recognizer, frames: np.ndarray, interval: Interval) -> list[Batch]:

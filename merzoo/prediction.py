@@ -86,7 +86,11 @@ class Prediction:
     def _line(self, event: Event) -> str:
         ranked = sorted(event.probabilities.items(), key=lambda item: -item[1])
         shares = ", ".join(f"{label} {p:.0%}" for label, p in ranked)
-        return f"  onset {event.onset}, apex {event.apex}, offset {event.offset}: {shares}" + ("" if event.confident else " (no movement stands out)")
+        line = f"  onset {event.onset}, apex {event.apex}, offset {event.offset}: {shares}" + ("" if event.confident else " (no movement stands out)")
+        for task, outputs in event.auxiliary.items():
+            there = [f"{name} {p:.0%}" for of in outputs.values() for name, p in sorted(of.items(), key=lambda item: -item[1]) if p >= 0.5]
+            line += f"; {task}: {', '.join(there) or 'none'}"
+        return line
 
     def _repr_png_(self) -> bytes:
         from merzoo.pictures import png
@@ -133,7 +137,7 @@ def predict(
 ) -> Prediction | list[Prediction]:
     """Name the micro-expressions in a video file, a folder of frames, or an array uint8 [T, H, W, 3] (RGB).
 
-    model: a name, a recogniser, or None for the first by name that comes with weights. weights: a tag or a path (see `merzoo.load`).
+    model: a name, a recogniser, or None for `default_model`. weights: a tag or a path (see `merzoo.load`).
     face: "largest"; "all" for a list with one prediction a face, largest first; "none" where the frames are face crops already.
     interval: (onset, apex, offset) in frame numbers; without it the recording is searched for at most `max_events`.
     device: "auto" (a GPU if there is one; a recogniser stays where it is), "cpu" or "cuda". out: a folder for prediction.json and prediction.png.
@@ -176,13 +180,19 @@ def note_on(training: object | None) -> str:
     return "A model's guess from the movement of a face, not a diagnosis."
 
 
+DEFAULT_MODEL = "miacnet-ma2mi"  # a fixed one: what `merzoo predict` says must not change because another plugin was installed
+
+
 def default_model() -> str:
-    """The first model by name that comes with weights of its own, so that no network is needed. Raises `UsageError` where none is installed."""
+    """`DEFAULT_MODEL`, or where that is not installed the first by name that comes with weights of its own, so that no network is needed.
+
+    Raises `UsageError` where there is none.
+    """
     from merzoo.registry import registry
 
-    for entry in registry().entries("model"):
-        if entry.spec and entry.spec.weights and not entry.spec.weights[0].source.startswith("hf://"):
-            return entry.name
+    having = [entry.name for entry in registry().entries("model") if entry.spec and entry.spec.weights and not entry.spec.weights[0].source.startswith("hf://")]
+    if having:
+        return DEFAULT_MODEL if DEFAULT_MODEL in having else having[0]
     raise UsageError("no installed model comes with weights; install a plugin that has some, or give a model and --weights PATH")
 
 

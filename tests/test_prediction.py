@@ -21,8 +21,9 @@ from merzoo.events import Event, looks
 from merzoo.interval import Interval
 from merzoo.output import write_together
 from merzoo.pictures import change, draw, overlay
-from merzoo.prediction import Prediction, default_model
-from merzoo.recognizer import build
+from merzoo.prediction import DEFAULT_MODEL, Prediction, default_model
+from merzoo.recognizer import assemble, build
+from merzoo.registry import registry
 from merzoo.specs import Preprocessing, View, WeightsSpec
 
 FACES = Path(__file__).resolve().parents[2] / "shared/data/faces"
@@ -179,12 +180,23 @@ def test_a_model_by_name_with_its_weights(monkeypatch, tmp_path, net, crops, mov
         merzoo.predict(crops, "tiny-test", weights="second", face="none")
 
 
-def test_without_a_model_the_first_with_weights_is_taken(monkeypatch, tmp_path, net):
+def test_without_a_model_the_usual_one_is_taken_or_the_first_with_weights(monkeypatch, tmp_path, net):
     zoo(monkeypatch, tmp_path, net, name="0-tiny")
+    assert default_model() == DEFAULT_MODEL  # a plugin beside does not change it
+    monkeypatch.setattr("merzoo.prediction.DEFAULT_MODEL", "not-installed")
     assert default_model() == "0-tiny"
     monkeypatch.setattr("merzoo.registry._registry", merzoo.registry.Registry())
     with pytest.raises(UsageError, match="weights"):
         default_model()
+
+
+def test_action_units_stand_beside_the_emotion(crops):
+    recognizer = assemble(registry().model("amnet3d"), "small", ("a", "b")).eval()
+    big = crops.repeat(2, axis=1).repeat(2, axis=2)
+    p = merzoo.predict(big, recognizer, face="none", interval=(2, 11, 20))
+    units = p.events[0].to_dict()["auxiliary"]["au-detection"]["aus"]
+    assert [*units][:2] == ["AU1", "AU2"] and len(units) == 12 and all(0 < share < 1 for share in units.values())
+    assert "; au-detection: " in str(p)
 
 
 def test_weights_that_are_not_finite_are_refused(net, crops, tmp_path):
