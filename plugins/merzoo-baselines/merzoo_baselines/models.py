@@ -47,7 +47,7 @@ def _resnet18(name: str, summary: str, view: str, paper: Paper | None = None) ->
         train_views={view: (View(view),)},
         presets={
             "full": Preset(backbone={"view": view, "size": 224}, strategy=_TRAINING, preprocessing=_FULL),
-            "small": Preset(backbone={"view": view, **_SLIM}, strategy={**_TRAINING, "epochs": 20}, preprocessing=_SMALL),
+            "small": Preset(backbone={"view": view, **_SLIM}, strategy={**_TRAINING, "epochs": 12}, preprocessing=_SMALL),
         },
         weights=embedded(_HERE, name),
         paper=paper,
