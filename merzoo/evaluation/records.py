@@ -19,6 +19,7 @@ MAX_CLASSES = 100  # a confusion matrix a subject is held in memory
 MAX_CONDITIONS = 100  # under which a fold was tested again; each is resampled
 MAX_ENVIRONMENT = 50  # entries
 MAX_CHECKS = 50  # of a fold
+MAX_OUTPUTS = 20  # of all auxiliary tasks together; each is resampled
 SUM_TOLERANCE = 1e-3  # bf16 softmax printed in full sums to 1 within this
 TIE = 1e-4  # of a probability: the same network asked twice on a GPU may call either of two classes this close the first
 
@@ -111,6 +112,14 @@ def check_fold(
         look.true(len(asked) == rows, f"perturbed.{name}", f"{rows} lists of probabilities, in the order of the predictions")
         for shares in asked:
             _check_probabilities(look, shares, labels, task, f"perturbed.{name}")
+
+
+def check_truth(records: Iterable[Mapping[str, Any]], where: Path | str) -> None:
+    """Raise `RunError` where checked fold records disagree, over seeds and folds, on what is known of a sample for auxiliary tasks."""
+    known: dict[str, Any] = {}
+    for p in (p for record in records if record.get("auxiliary_outputs") for p in record["predictions"]):
+        if known.setdefault(p["sample_id"], p.get("auxiliary_truth")) != p.get("auxiliary_truth"):
+            raise RunError(f"{where} gives {p['sample_id']} another auxiliary truth in another fold; run it again")
 
 
 def is_count(value: object) -> bool:
@@ -229,6 +238,8 @@ def _check_outputs(look: _Look, tasks: object, predictions: list[Any]) -> None:
     """{task: {output: names}}: each prediction then has as many probabilities, and as many of 1, 0 and null for the truth."""
     look.true(isinstance(tasks, Mapping), "auxiliary_outputs", "an object")
     assert isinstance(tasks, Mapping)
+    size = max(len(tasks), sum(len(outputs) for outputs in tasks.values() if isinstance(outputs, Mapping)))
+    look.true(size <= MAX_OUTPUTS, "auxiliary_outputs", f"at most {MAX_OUTPUTS} outputs of all tasks together")
     for task, outputs in tasks.items():
         look.text(task, "auxiliary_outputs")
         look.true(isinstance(outputs, Mapping), f"auxiliary_outputs.{task}", "an object")

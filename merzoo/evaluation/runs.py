@@ -22,7 +22,7 @@ from merzoo.evaluation.bootstrap import RESAMPLES
 from merzoo.evaluation.oracle import oracle
 from merzoo.evaluation.pool import Predictions
 from merzoo.evaluation.protocols import Fold, Protocol
-from merzoo.evaluation.records import SCHEMA, check_fold, check_run
+from merzoo.evaluation.records import SCHEMA, check_fold, check_run, check_truth
 from merzoo.evaluation.results import perturbed, pooled, scored
 from merzoo.evaluation.resuming import check_same
 from merzoo.files import dumps, is_leftover, make_folder, read_json, write_atomically
@@ -190,10 +190,12 @@ def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
     harder clips were asked for; oracle, where every fold kept its epochs (see `merzoo.evaluation.oracle`); folds; seconds: of all stages, one that serves all
     folds counted once a seed; training_subjects: how many people some stage saw; flip_labels: the share of training clips that got a wrong class; and of
     run.json what names the run.
-    Warns where a class never occurs in the truth. Raises as `predictions`, and `RunError` where a fold lacks a condition that was asked for.
+    Warns where a class never occurs in the truth. Raises as `predictions`, and `RunError` where a fold lacks a condition that was asked for, or
+    what is known of a sample for auxiliary tasks varies.
     """
     records = list(run.folds())
     pool = pooled(run.path, run.labels, run.task, run.protocol, records)
+    check_truth(records, run.path)
     expected = len(run.seeds) * len(run.protocol.folds)
     conditions = run.facts.get("perturb") or []
     harder = {"perturbed": perturbed(run.path, run.labels, run.task, run.protocol, records, conditions, resamples)} if conditions else {}
