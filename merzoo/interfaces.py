@@ -78,7 +78,8 @@ class AuxiliaryTask(nn.Module):
     views: targets of its own that are views; added to the batch under their names, cropped to the side of the backbone's largest input by the same geometry.
     predicts: True where its predictions are part of a result (action units); then it is saved with the weights. A task that only shapes the backbone
     (a pretext) leaves it False and is dropped once training ends.
-    outputs: {output of `predict`: what each of its numbers is the probability of}; where `targets` gives 0, 1 or NaN under the same name, they are scored.
+    outputs: {output of `predict`: what each of its numbers is the probability of} where these are scored; `targets` must then give 0, 1 or NaN (nobody
+    knows) under the same name, in as many columns. What is not to be scored is left out.
     """
 
     views: Mapping[str, View] = {}

@@ -18,12 +18,14 @@ from merzoo.errors import MerzooWarning, RunError, UsageError
 from merzoo.evaluation.auxiliary import auxiliary
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.folds import predict_clips
+from merzoo.evaluation.outputs import check_scored
 from merzoo.evaluation.predicting import scored_outputs
 from merzoo.evaluation.protocols import Protocol
-from merzoo.evaluation.records import check_fold
+from merzoo.evaluation.records import check_fold, check_truth
 from merzoo.evaluation.splits import loso
 from merzoo.interfaces import AuxiliaryTask, Batch, Features
 from merzoo.recognizer import Recognizer, build
+from merzoo.registry import registry
 from merzoo.training.batches import LabelledBatches
 from merzoo.training.data import TrainingData
 from merzoo.training.engine import run_stages
@@ -178,3 +180,57 @@ def test_a_task_that_no_stage_trained_is_not_scored(tiny: ClipData, tmp_path: Pa
     for weight, there in ((1, True), (0, False)):
         result = evaluate(f"{name},strategy.aux_weight={weight}", "synthetic:tiny", "subject-2fold", out=tmp_path / str(weight), preset="small")
         assert ("auxiliary" in result) == there
+
+
+def test_the_number_of_outputs_is_bounded(tiny: ClipData) -> None:
+    protocol, found = records(tiny)
+    fold, outputs = protocol.folds[0], found[0]["auxiliary_outputs"]
+    record = {"schema": 1, "seed": 0, "fold_id": fold.fold_id, "test_subjects": list(fold.test_subjects), "state_sha256": "0" * 64}
+    record["stages"] = [{"name": "supervised", "scope": "fold", "subjects": ["synthetic:else"], "steps": 1, "seconds": 0.0, "loss": None}]
+    for many in ({f"task{i}": {} for i in range(21)}, {"units": {f"aus{i}": outputs["units"]["aus"] for i in range(21)}}):
+        with pytest.raises(RunError, match="auxiliary_outputs is not at most 20 outputs"):
+            check_fold(
+                {**record, "predictions": found[0]["predictions"], "auxiliary_outputs": many},
+                *(0, fold, tiny.labels, "classes", fold.test_subjects, Path("fold.json")),
+            )
+
+
+def test_what_is_known_of_a_sample_is_the_same_under_every_seed(tiny: ClipData) -> None:
+    _, found = records(tiny)
+    again = [{**record, "seed": 1} for record in json.loads(json.dumps(found))]
+    check_truth([*found, *again], "run")
+    again[2]["predictions"][1]["auxiliary_truth"]["units"]["aus"][0] = None
+    with pytest.raises(RunError, match=f"run gives {again[2]['predictions'][1]['sample_id']} another auxiliary truth"):
+        check_truth([*found, *again], "run")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "fault"),
+    [
+        ({"smile": ("yes",)}, None, r"output 'smile' of 1 name has no prediction of that name"),
+        ({"aus": ("AU1", "AU4")}, None, r"output 'aus' of 2 names has a prediction of shape \[1, 3\], not \[1, 2\]"),
+        ({"aus": ("AU1", "AU1", "AU4")}, None, "must have 1 to 100 different names"),
+        (None, {}, r"output 'aus' of 3 names has no target of that name"),
+        (None, {"aus": torch.zeros(16)}, r"has a target of shape \[16\], not \[16, 3\]"),
+        (None, {"aus": torch.full((16, 3), 0.5)}, "none of 0, 1 and NaN"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_before_anything_is_trained(tiny: ClipData, outputs: Any, targets: Any, fault: str) -> None:
+    recognizer, micro = network(tiny), Clips(tiny, "micro")
+    task = recognizer.auxiliary["units"]
+    check_scored(recognizer, micro)
+    task.outputs = task.outputs if outputs is None else outputs
+    if targets is not None:
+        task.targets = lambda clips: targets  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match=f"auxiliary task 'units': .*{fault}"):
+        check_scored(recognizer, micro)
+
+
+def test_an_evaluation_asks_before_it_makes_a_run(tiny: ClipData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = network(tiny)
+    recognizer.auxiliary["units"].outputs = {"smile": ("yes",)}
+    monkeypatch.setattr("merzoo.evaluation.evaluate.assemble", lambda *_, **__: recognizer)
+    spec = registry().model("timm/test_resnet+linear+supervised,backbone.size=48,preprocessing.size=64")
+    with pytest.raises(UsageError, match="auxiliary task 'units'"):
+        evaluate(spec, tiny.dataset, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

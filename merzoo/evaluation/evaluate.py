@@ -20,6 +20,7 @@ from merzoo.data.table import Dataset
 from merzoo.errors import MerzooWarning, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
 from merzoo.evaluation.folds import Plan, check_folds, run_fold, run_scope
+from merzoo.evaluation.outputs import check_scored
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.splits import with_same_people
@@ -76,6 +77,7 @@ def evaluate(
     clips = open_clips(dataset, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     network = assemble(spec, preset, clips.labels, clips.task, data_provides=offered(dataset, start))
     folds = _folds(make_protocol(clips.table), clips, start, only)
+    check_scored(network, labelled_clips(clips, folds.kind))
     asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels, "perturb": [*map(str, harder)]}
     facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, sum(value.numel() for value in network.saved().values()))}
     facts["environment"]["shared_threads"] = shared_threads
