@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from merzoo.errors import UsageError
 from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.machine import Machine
@@ -93,28 +94,40 @@ def seconds(case: Case, machine: Machine, repeats: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def peak(case: Case, machine: Machine, name: str) -> float:
-    """MiB that one step takes at its peak, above what stood before. On a CPU told by the largest size the process reached: run it in a fresh one."""
+def peak(case: Case, machine: Machine) -> dict[str, float]:
+    """MiB of tensors that each kind of step holds at its peak, gradients and copies of its pictures counted, beyond the weights and the batch.
+
+    As torch's allocator counts them, which repeats to the byte; what the libraries below it take for themselves is not in it.
+    """
     torch.set_num_threads(machine.threads)
     recognizer = network(case, machine)
-    run = step(recognizer, STEPS[name], batch(case, recognizer, machine.device), machine)
-    if machine.device == "cpu":
-        before = _largest()
-        run()
-        return _largest() - before
-    run()
+    seen = batch(case, recognizer, machine.device)
+    found = {}
+    for name, options in STEPS.items():
+        run = step(recognizer, options, seen, machine)
+        run()  # what a first step leaves for all that follow is no cost of a step
+        recognizer.zero_grad(set_to_none=True)
+        found[name] = (_peak_on_cpu(run) if machine.device == "cpu" else _peak_on_gpu(run)) / 2**20
+    return found
+
+
+def _peak_on_gpu(run: Callable[[], None]) -> int:
     torch.cuda.reset_peak_memory_stats()
     held = torch.cuda.memory_allocated()
     run()
-    return (torch.cuda.max_memory_allocated() - held) / 2**20
+    return torch.cuda.max_memory_allocated() - held
 
 
-def _largest() -> float:
-    """MiB that this process held at most. Linux's own account: that of `getrusage` begins with the peak of the process it came from."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        raise UsageError("the memory of a CPU step is read from /proc, which is Linux's; use --device cuda, or a Linux machine")
-    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
+def _peak_on_cpu(run: Callable[[], None]) -> int:
+    """Bytes; added up from the profiler's trace, since torch keeps no such account of a CPU."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.json"
+        profiled.export_chrome_trace(str(path))
+        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    changes = sorted((event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"])
+    return max(accumulate(change["args"]["Bytes"] for change in changes))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -125,16 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)
     asked = parser.parse_args(arguments)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own remarks are no part of the table
     machine = Machine.of(asked.device, asked.precision, asked.threads)
     print(f"{machine.device}, {machine.precision}, {machine.threads} thread(s), torch {torch.__version__}, median of {asked.repeats} interleaved repeats")
     print("| network | step | ms | x plain | peak MiB | x plain |\n|---|---|---|---|---|---|")
-    fresh = multiprocessing.get_context("spawn")
     for case in CASES:
-        times = seconds(case, machine, asked.repeats)
-        memory = {}
-        for name in STEPS:
-            with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-                memory[name] = pool.submit(peak, case, machine, name).result()
+        times, memory = seconds(case, machine, asked.repeats), peak(case, machine)
         for name in STEPS:
             ratios = times[name] / times["plain"], memory[name] / memory["plain"]
             print(f"| {case.name} | {name} | {1000 * times[name]:.0f} | {ratios[0]:.2f} | {memory[name]:.0f} | {ratios[1]:.2f} |")
