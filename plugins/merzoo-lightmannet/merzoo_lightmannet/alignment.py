@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from merzoo.errors import NeedsError, UsageError
 from merzoo.interfaces import AuxiliaryTask, Batch, Features
 from merzoo.recognizer import Recognizer
+from merzoo_lightmannet.checks import check_flag, check_number
 
 TASK = "macro-alignment"
 MACRO = "macro"  # in a batch: how many of its last rows are macro-expressions
@@ -67,8 +68,10 @@ class MacroAlignment(AuxiliaryTask):
         super().__init__()
         if alignment not in ALIGNMENTS:
             raise UsageError(f"{TASK}: alignment {alignment!r} must be one of {', '.join(ALIGNMENTS)}")
-        if not temperature > 0:
-            raise UsageError(f"{TASK}: temperature {temperature!r} must be above 0")
+        check_number(f"{TASK}: temperature", temperature, above=True)
+        for name, units in (("hidden", hidden), ("out", out)):
+            check_number(f"{TASK}: {name}", units, 1, whole=True)
+        check_flag(f"{TASK}: shuffle_macro_labels", shuffle_macro_labels)
         self.alignment, self.temperature, self.shuffle_macro_labels = alignment, temperature, shuffle_macro_labels
         self.embed = nn.Sequential(nn.Linear(features.only_pooled().shape[1], hidden), nn.ReLU(), nn.Linear(hidden, out))
 

@@ -13,6 +13,7 @@ from torchvision.models.resnet import BasicBlock  # type: ignore[import-untyped]
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
+from merzoo_lightmannet.checks import check_number
 
 STAGES = 4  # each twice as wide as the one before
 
@@ -38,11 +39,16 @@ class LightmanNet(Backbone):
         pool: int = 1,
     ) -> None:
         super().__init__()
-        if len(layers) != STAGES or min(layers) < 1:
-            raise UsageError(f"lightmannet: layers {list(layers)} must be the blocks of {STAGES} stages, at least one each")
-        if groups < 1 or width < 1 or width % groups:
+        if not isinstance(layers, list | tuple) or len(layers) != STAGES:
+            raise UsageError(f"lightmannet: layers {layers!r} must be the blocks of {STAGES} stages, at least one each")
+        whole = {"size": size, "width": width, "groups": groups, "pool": pool, **{f"layers[{at}]": blocks for at, blocks in enumerate(layers)}}
+        for name, value in whole.items():
+            check_number(f"lightmannet: {name}", value, 1, whole=True)
+        for name, scale in (("difference_scale", difference_scale), ("spatial_scale", spatial_scale)):
+            check_number(f"lightmannet: {name}", scale)
+        if width % groups:
             raise UsageError(f"lightmannet: width {width} must be a multiple of groups {groups}")
-        if pool < 1 or size % pool:
+        if size % pool:
             raise UsageError(f"lightmannet: size {size} must be a multiple of pool {pool}")
         self.inputs = {"keyframes": (2, 3, size, size)}
         self.views = {"keyframes": View("keyframes", {"moments": ["start", "peak"]})}

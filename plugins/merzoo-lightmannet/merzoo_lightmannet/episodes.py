@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from merzoo.data.clips import Clips, IntervalJitter
-from merzoo.errors import DataError, UsageError
+from merzoo.errors import DataError
 from merzoo.interfaces import Batch
 from merzoo.training.batches import Augmentation, Views, load
 from merzoo.training.seeds import generator
 from merzoo.views.base import centre
 from merzoo_lightmannet.alignment import MACRO
+from merzoo_lightmannet.checks import check_number
 from merzoo_lightmannet.people import two_sides
 
 
@@ -55,8 +56,7 @@ class EpisodeBatches:
     def __post_init__(self) -> None:
         sizes = {"tasks": self.tasks, "support": self.support, "query": self.query, "macro_clips": self.macro_clips}
         for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise UsageError(f"episodes: {name} {size!r} must be a whole number of at least 1")
+            check_number(f"episodes: {name}", size, 1, whole=True)
         if not len(self.micro):
             raise DataError("no labelled clip is left to train on; give data with more subjects")
         centre(0, self.micro.data.preprocessing.size, max(shape[-1] for shape in self.inputs.values()), torch.device("cpu"))  # said now, not at the first step

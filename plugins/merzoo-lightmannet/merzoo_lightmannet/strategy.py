@@ -18,6 +18,7 @@ from merzoo.training.data import TrainingData
 from merzoo.training.stages import GradientStage, Loss, ParameterGroup, Schedule, Stage
 from merzoo_lightmannet.alignment import TASK, macro_alignment
 from merzoo_lightmannet.bilevel import bilevel_slopes, carrying
+from merzoo_lightmannet.checks import check_flag, check_number
 from merzoo_lightmannet.episodes import EpisodeBatches
 from merzoo_lightmannet.objective import Objective
 
@@ -30,6 +31,10 @@ class Adaptation:
 
     steps: int = 5
     lr: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("meta-auxiliary: adaptation.steps", self.steps, 1, whole=True)
+        check_number("meta-auxiliary: adaptation.lr", self.lr)
 
 
 class MetaAuxiliary(Strategy):
@@ -67,12 +72,17 @@ class MetaAuxiliary(Strategy):
     ) -> None:
         if level not in LEVELS:
             raise UsageError(f"meta-auxiliary: level {level!r} must be one of {', '.join(LEVELS)}")
-        if not isinstance(inner_steps, int) or not 1 <= inner_steps <= 5:
+        check_number("meta-auxiliary: inner_steps", inner_steps, 1, whole=True)
+        if inner_steps > 5:
             raise UsageError(f"meta-auxiliary: inner_steps {inner_steps!r} must be a whole number from 1 to 5")
-        for name, value in (("alpha", alpha), ("aux_weight", aux_weight)):
-            if not value >= 0:
-                raise UsageError(f"meta-auxiliary: {name} {value!r} must be 0 or more")
-        if gamma not in (0, 1) and not gamma >= 2:
+        for name, value in (("alpha", alpha), ("aux_weight", aux_weight), ("gamma", gamma), ("weight_decay", weight_decay)):
+            check_number(f"meta-auxiliary: {name}", value)
+        check_number("meta-auxiliary: beta", beta, above=True)
+        for name, budget in (("epochs", epochs), ("steps", 1 if steps is None else steps)):
+            check_number(f"meta-auxiliary: {name}", budget, 1, whole=True)
+        for name, flag in (("first_order", first_order), ("interval_jitter", interval_jitter)):
+            check_flag(f"meta-auxiliary: {name}", flag)
+        if gamma not in (0, 1) and gamma < 2:
             raise UsageError(f"meta-auxiliary: gamma {gamma!r} must be 0, 1 or at least 2, or the focal loss has no second derivative where a clip is certain")
         self.level, self.inner_steps, self.alpha, self.beta, self.aux_weight = level, inner_steps, alpha, beta, aux_weight
         self.first_order, self.gamma, self.weight_decay = first_order, gamma, weight_decay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from merzoo_lightmannet.backbone import LightmanNet
-from merzoo_lightmannet.cost import CASES, STEPS, batch, network, step
+from merzoo_lightmannet.cost import CASES, STEPS, Case, batch, network, peak, step
 from torch.utils.flop_counter import FlopCounterMode
 
 from merzoo.errors import UsageError
@@ -55,10 +56,15 @@ def test_the_small_preset_is_small():
     assert parameters < 9e5 and f"{parameters:,}" in README.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("options", [{"layers": [1, 1]}, {"width": 10, "groups": 4}, {"size": 50, "pool": 4}])
+@pytest.mark.parametrize(
+    "options",
+    [{"layers": [1, 1]}, {"layers": 4}, {"layers": [1, 1, 1, "one"]}, {"width": 10, "groups": 4}, {"size": 50, "pool": 4}, {"size": -2}, {"size": 112.5},
+     {"groups": 0}, {"pool": True}, {"difference_scale": math.nan}, {"spatial_scale": math.inf}],
+)  # fmt: skip
 def test_options_that_cannot_be(options):
-    with pytest.raises(UsageError, match="lightmannet"):
+    with pytest.raises(UsageError, match=f"^lightmannet: {next(iter(options))}") as caught:
         LightmanNet(**options)
+    assert "\n" not in str(caught.value)
 
 
 def test_no_number_is_called_the_papers():
@@ -74,3 +80,14 @@ def test_the_steps_whose_cost_is_measured_all_reach_the_backbone():
     for options in STEPS.values():
         step(recognizer, options, seen, machine)()
         assert all(float(p.grad.abs().max()) > 0 for p in recognizer.parameters())
+
+
+def test_the_memory_of_a_step_is_counted_and_repeats():
+    machine, shots = Machine("cpu", "fp32", 1), {"support": 1, "query": 1, "macro": 1}
+    case = Case("tiny", {"size": 48, "width": 8, "groups": 2, "layers": [1, 1, 1, 1]}, shots)
+    found = peak(case, machine)
+    parameters = sum(4 * p.numel() for p in network(case, machine).parameters()) / 2**20
+    assert parameters < found["plain"] < found["second order"] < 20 * found["plain"]  # gradients at least; the graph of the inner step on top
+    assert peak(case, machine) == pytest.approx(found, rel=0.01)
+    larger = peak(Case("more clips", case.network, dict.fromkeys(shots, 4)), machine)
+    assert all(larger[name] > 1.5 * found[name] for name in STEPS)

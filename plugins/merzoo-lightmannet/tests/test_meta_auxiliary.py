@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -205,7 +206,21 @@ def test_parts_that_do_not_fit_are_refused_by_name(tiny):
         build("lightmannet", "linear", [TASK], "supervised", labels=tiny.labels)
 
 
-@pytest.mark.parametrize("options", [{"level": "tri"}, {"inner_steps": 0}, {"alpha": -1}, {"aux_weight": -0.1}, {"gamma": 1.5}])
+@pytest.mark.parametrize(
+    "options",
+    [{"level": "tri"}, {"inner_steps": 0}, {"inner_steps": 6}, {"alpha": -1}, {"aux_weight": -0.1}, {"aux_weight": math.nan}, {"gamma": 1.5},
+     {"gamma": math.inf}, {"beta": 0}, {"beta": "fast"}, {"beta": math.nan}, {"weight_decay": -1}, {"steps": 0}, {"steps": 2.5}, {"epochs": True}, {"first_order": "False"},
+     {"interval_jitter": "no"}, {"interval_jitter": 0}, {"adaptation": {"steps": 0}}, {"adaptation": {"lr": math.nan}}],
+)  # fmt: skip
 def test_options_that_cannot_be(make, options):
-    with pytest.raises(UsageError, match=next(iter(options))):
+    with pytest.raises(UsageError, match=f"^meta-auxiliary: {next(iter(options))}") as caught:
         make(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "task", [{"shuffle_macro_labels": "False"}, {"temperature": 0}, {"temperature": math.nan}, {"hidden": 0}, {"out": 1.5}, {"alignment": "dot"}]
+)
+def test_options_of_the_task_that_cannot_be(make, task):
+    with pytest.raises(UsageError, match=f"^{TASK}: {next(iter(task))}"):
+        make(task=task)
