@@ -209,8 +209,8 @@ def test_parts_that_do_not_fit_are_refused_by_name(tiny):
 @pytest.mark.parametrize(
     "options",
     [{"level": "tri"}, {"inner_steps": 0}, {"inner_steps": 6}, {"alpha": -1}, {"aux_weight": -0.1}, {"aux_weight": math.nan}, {"gamma": 1.5},
-     {"gamma": math.inf}, {"beta": 0}, {"beta": "fast"}, {"beta": math.nan}, {"weight_decay": -1}, {"steps": 0}, {"steps": 2.5}, {"epochs": True}, {"first_order": "False"},
-     {"interval_jitter": "no"}, {"interval_jitter": 0}, {"adaptation": {"steps": 0}}, {"adaptation": {"lr": math.nan}}],
+     {"gamma": math.inf}, {"beta": 0}, {"beta": "fast"}, {"beta": math.nan}, {"weight_decay": -1}, {"steps": 0}, {"steps": 2.5}, {"epochs": True},
+     {"first_order": "False"}, {"interval_jitter": "no"}, {"interval_jitter": 0}, {"adaptation": {"steps": 0}}, {"adaptation": {"lr": math.nan}}],
 )  # fmt: skip
 def test_options_that_cannot_be(make, options):
     with pytest.raises(UsageError, match=f"^meta-auxiliary: {next(iter(options))}") as caught:
