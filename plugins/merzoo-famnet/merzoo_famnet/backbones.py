@@ -14,6 +14,7 @@ from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.making import make
 from merzoo.specs import View
 from merzoo_famnet.attention import Kind
+from merzoo_famnet.checks import check_flag, check_number
 from merzoo_famnet.trunk import Trunk
 
 APEX, CLIP = "apex", "clip"  # inputs
@@ -30,7 +31,8 @@ class AMNet2D(Backbone):
 
     def __init__(self, size: int = 224, attention: Kind = "cbam", pretrained: bool = False, **options: Any) -> None:
         super().__init__()
-        _check_size(size)
+        check_number("size", size, SMALLEST, whole=True)
+        check_flag("pretrained", pretrained)
         self.inputs = {APEX: (1, 3, size, size)}
         self.views = {APEX: View("keyframes", {"moments": ["peak"]})}
         self.trunk: Trunk = make(Trunk, "amnet2d", {"attention": attention, **options}, 2)
@@ -63,11 +65,14 @@ class AMNet3D(Backbone):
         **options: Any,
     ) -> None:
         super().__init__()
-        _check_size(size)
+        check_number("size", size, SMALLEST, whole=True)
         if reference not in ("none", "first"):
             raise UsageError(f"reference {reference!r} is none of none, first")
-        if not isinstance(gain, int | float) or gain <= 0 or (gain != 1 and reference == "none"):
-            raise UsageError(f"gain {gain!r} must be above 0, and is of what moves: give it with reference first")
+        check_number("frames", frames, 2, whole=True)
+        check_number("gain", gain, above=True)
+        check_flag("pretrained", pretrained)
+        if gain != 1 and reference == "none":
+            raise UsageError(f"gain {gain!r} is of what moves: give it with reference first")
         self.inputs = {CLIP: (3, frames, size, size)}
         self.views = {CLIP: View("sequence", {"length": frames, "side": size + -(-size // 7)})}
         self.reference, self.gain = reference, float(gain)
@@ -125,8 +130,3 @@ def _options(branch: str, options: Mapping[str, Any] | None) -> Mapping[str, Any
     if options is not None and not isinstance(options, Mapping):
         raise UsageError(f"famnet: {branch} takes the options of its network by name, not {options!r}")
     return options or {}
-
-
-def _check_size(size: object) -> None:
-    if not isinstance(size, int) or size < SMALLEST:
-        raise UsageError(f"size {size!r} must be whole pixels, at least {SMALLEST}")

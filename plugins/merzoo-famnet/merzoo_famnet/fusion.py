@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from merzoo.errors import UsageError
 from merzoo.interfaces import Features, Head
+from merzoo_famnet.checks import check_number
 
 
 class PerBranch(ABC):
@@ -24,13 +25,16 @@ class BranchScores(nn.Module):
     """A linear layer a branch on its pooled features, and their weighted sum: a·s + (1 − a)·s' of two branches in the order of their names, so a is the
     share of "spatial" beside "temporal"; equal shares of more. Of the branches it is given: one alone counts whole.
 
-    Raises `UsageError` for a share outside [0, 1], a backbone without pooled features, and features of none of its branches.
+    dropout: of the features. Raises `UsageError` for a share outside [0, 1], a backbone without pooled features, and features of none of its branches.
     """
 
     def __init__(self, features: Features, outputs: int, a: float = 0.5, dropout: float = 0.0) -> None:
         super().__init__()
         if isinstance(a, bool) or not isinstance(a, int | float) or not 0 <= a <= 1:
             raise UsageError(f"late fusion: a {a!r} is the share of the first branch; give 0 to 1")
+        check_number("late fusion: dropout", dropout)
+        if dropout > 1:
+            raise UsageError(f"late fusion: dropout {dropout!r} is a share; give 0 to 1")
         if not features.pooled:
             raise UsageError("late fusion: this backbone gives no pooled features for these inputs; use a head on its maps")
         self.a = float(a)

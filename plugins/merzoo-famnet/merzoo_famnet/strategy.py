@@ -15,6 +15,7 @@ from merzoo.making import make
 from merzoo.recognizer import Recognizer
 from merzoo.training.data import TrainingData
 from merzoo.training.stages import GradientStage, ParameterGroup, Stage
+from merzoo_famnet.checks import check_number
 from merzoo_famnet.fusion import PerBranch
 
 MODES = ("apart", "end-to-end")
@@ -39,8 +40,7 @@ class MultiTask(Strategy):
     ) -> None:
         if mode not in MODES:
             raise UsageError(f"multi-task: mode {mode!r} is none of {', '.join(MODES)}")
-        if isinstance(aux_weight, bool) or not isinstance(aux_weight, int | float) or aux_weight < 0:
-            raise UsageError(f"multi-task: aux_weight {aux_weight!r} must be a number of at least 0")
+        check_number("multi-task: aux_weight", aux_weight)
         self.mode, self.aux_weight = mode, float(aux_weight)
         self.recipe = _mapping("recipe", recipe)
         self.branches = {name: _mapping(f"branches.{name}", options) for name, options in _mapping("branches", branches).items()}

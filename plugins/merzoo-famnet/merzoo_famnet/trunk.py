@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from merzoo.entries import last_line
 from merzoo.errors import UsageError, WeightsError
 from merzoo_famnet.attention import Kind, StageAttention, check_kind
+from merzoo_famnet.checks import check_flag, check_number
 
 STAGES = 4
 PRETRAINED = "resnet18"  # of timm
@@ -44,6 +45,7 @@ class Trunk(nn.Module):
         super().__init__()
         _check(widths, layers, stem, reduction)
         check_kind(attention)
+        check_flag("pool", pool)
         self.dims = dims
         self.conv1: nn.Module = nn.Conv2d(3, stem, 7, 2 if pool else 4, 3, bias=False)
         self.bn1: nn.Module = nn.BatchNorm2d(stem)
@@ -135,12 +137,9 @@ def _for_clips(module: nn.Module) -> None:
 
 def _check(widths: Sequence[int], layers: Sequence[int], stem: int, reduction: int) -> None:
     for name, values in (("widths", widths), ("layers", layers)):
-        if not isinstance(values, list | tuple) or len(values) != STAGES or not all(_whole(value) for value in values):
+        if not isinstance(values, list | tuple) or len(values) != STAGES:
             raise UsageError(f"{name} {values!r} must be {STAGES} whole numbers of at least 1, one a stage")
+        for at, value in enumerate(values):
+            check_number(f"{name}[{at}]", value, 1, whole=True)
     for name, value in (("stem", stem), ("reduction", reduction)):
-        if not _whole(value):
-            raise UsageError(f"{name} {value!r} must be a whole number of at least 1")
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        check_number(name, value, 1, whole=True)

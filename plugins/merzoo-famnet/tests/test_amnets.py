@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,9 @@ def test_the_attention_option_decides_what_there_is_and_matters():
 
 @pytest.mark.parametrize(
     "options",
-    [{"attention": "cbma"}, {"widths": [8, 8]}, {"layers": [1, 1, 1, 0]}, {"stem": 0}, {"size": 16}, {"size": "big"}, {"depth": 3}],
-)
+    [{"attention": "cbma"}, {"widths": [8, 8]}, {"layers": [1, 1, 1, 0]}, {"stem": 0}, {"size": 16}, {"size": "big"}, {"depth": 3}, {"size": True},
+     {"stem": 1.5}, {"pool": "False"}, {"pretrained": "no"}],
+)  # fmt: skip
 @pytest.mark.parametrize("name", ["amnet2d", "amnet3d"])
 def test_options_that_do_not_fit_are_one_line(name, options):
     with pytest.raises(UsageError) as caught:
@@ -100,7 +102,11 @@ def test_options_that_do_not_fit_are_one_line(name, options):
     assert "\n" not in str(caught.value) and str(next(iter(options))) in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"spatial": 3}, {"temporal": {"frame": 3}}, {"temporal": {"reference": "last"}}, {"temporal": {"gain": 2.0}}])
+@pytest.mark.parametrize(
+    "options",
+    [{"spatial": 3}, {"temporal": {"frame": 3}}, {"temporal": {"reference": "last"}}, {"temporal": {"gain": 2.0}}, {"pretrained": "False"},
+     {"temporal": {"reference": "first", "gain": math.nan}}, {"temporal": {"reference": "first", "gain": math.inf}}, {"temporal": {"frames": 1}}],
+)  # fmt: skip
 def test_options_of_a_branch_that_do_not_fit_are_one_line(options):
     with pytest.raises(UsageError) as caught:
         build(("famnet", options), labels=LABELS)

@@ -101,6 +101,12 @@ def test_late_fusion_is_drawn_anew_and_takes_any_backbone(make):
     assert other({"keyframes": torch.rand(2, 1, 3, 48, 48)}).shape == (2, 2)
 
 
+@pytest.mark.parametrize("dropout", [-0.1, 1.5, "half", math.nan])
+def test_a_dropout_that_is_none_is_refused(dropout):
+    with pytest.raises(UsageError, match=r"^late fusion: dropout"):
+        LateFusion(Features(pooled={"x": torch.zeros(1, 3)}), 2, dropout=dropout)
+
+
 @pytest.mark.parametrize("a", [-0.1, 1.5, "half", True, math.nan])
 def test_a_share_that_is_none_is_refused(a):
     with pytest.raises(UsageError, match="share of the first branch"):
@@ -233,7 +239,8 @@ def test_without_weight_the_second_task_is_not_trained(make, tiny):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"mode": "together"}, "mode"), ({"aux_weight": -1}, "aux_weight"), ({"branches": {"temporal": 3}}, "branches.temporal"), ({"branches": 3}, "branches"),
+    [({"mode": "together"}, "mode"), ({"aux_weight": -1}, "aux_weight"), ({"aux_weight": math.nan}, "finite"), ({"aux_weight": True}, "finite"),
+     ({"branches": {"temporal": 3}}, "branches.temporal"), ({"branches": 3}, "branches"),
      ({"branches": {"temporal": {"epoch": 3}}}, "no option epoch")],
 )  # fmt: skip
 def test_options_of_the_strategy_that_cannot_be_are_one_line(make, options, said):
