@@ -19,6 +19,7 @@ from merzoo_famnet.checks import check_number
 from merzoo_famnet.fusion import PerBranch
 
 MODES = ("apart", "end-to-end")
+WEIGHT = "auxiliary_weight"  # what `supervised` calls aux_weight
 RECIPE = {"epochs": 60, "batch_size": 32, "lr": 1e-4, "weight_decay": 1e-4}  # our choice
 
 
@@ -27,7 +28,7 @@ class MultiTask(Strategy):
 
     mode "apart": a stage for each of the backbone's branches, on its own inputs and batches, training that branch and its own layers of head and tasks; they
     are fused in tests. A backbone without branches trains as one. mode "end-to-end": one stage, all losses on the fused scores.
-    branches: {branch: options of `recipe` that are other for it}. recipe: options of the strategy `supervised`.
+    branches: {branch: options of `recipe` that are other for it}. recipe: options of the strategy `supervised`, but for its auxiliary_weight.
     Raises `UsageError` for options that cannot be.
     """
 
@@ -44,6 +45,9 @@ class MultiTask(Strategy):
         self.mode, self.aux_weight = mode, float(aux_weight)
         self.recipe = _mapping("recipe", recipe)
         self.branches = {name: _mapping(f"branches.{name}", options) for name, options in _mapping("branches", branches).items()}
+        for where, options in (("recipe", self.recipe), *((f"branches.{name}", options) for name, options in self.branches.items())):
+            if WEIGHT in options:
+                raise UsageError(f"multi-task: {where}.{WEIGHT} is said by aux_weight here, for all branches; set that instead")
         for branch in (None, *self.branches):
             self._supervised(branch)  # wrong options are known now
 
@@ -60,7 +64,7 @@ class MultiTask(Strategy):
         return [self._branch(recognizer, data, branch) for branch in known]
 
     def _supervised(self, branch: str | None = None) -> Supervised:
-        options = {**RECIPE, "auxiliary_weight": self.aux_weight, **self.recipe, **self.branches.get(branch or "", {})}
+        options = {**RECIPE, WEIGHT: self.aux_weight, **self.recipe, **self.branches.get(branch or "", {})}
         supervised: Supervised = make(Supervised, "strategy 'multi-task'", options)
         return supervised
 
