@@ -240,7 +240,8 @@ def test_without_weight_the_second_task_is_not_trained(make, tiny):
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"mode": "together"}, "mode"), ({"aux_weight": -1}, "aux_weight"), ({"recipe": {"auxiliary_weight": 0}}, r"recipe\.auxiliary_weight .* set that"),
-     ({"branches": {"temporal": {"auxiliary_weight": 2}}}, r"branches\.temporal\.auxiliary_weight .* set that"), ({"aux_weight": math.nan}, "finite"), ({"aux_weight": True}, "finite"),
+     ({"branches": {"temporal": {"auxiliary_weight": 2}}}, r"branches\.temporal\.auxiliary_weight .* set that"), ({"aux_weight": math.nan}, "finite"),
+     ({"aux_weight": True}, "finite"),
      ({"branches": {"temporal": 3}}, "branches.temporal"), ({"branches": 3}, "branches"),
      ({"branches": {"temporal": {"epoch": 3}}}, "no option epoch")],
 )  # fmt: skip
