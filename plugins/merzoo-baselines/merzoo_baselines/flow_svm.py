@@ -11,6 +11,8 @@ from merzoo.interfaces import Backbone, Batch, Features, Head
 from merzoo.recognizer import Recognizer
 from merzoo.specs import View
 from merzoo.training.batches import test_batches
+from merzoo_baselines.checks import check_number
+from merzoo_baselines.motion import check_sizes
 
 NEVER = -1e30  # the logit of a class without training clips: below any other, and finite
 
@@ -19,10 +21,12 @@ class FlowGrid(Backbone):
     """Optical flow from start to peak, minus its median over the face (which removes most head motion), averaged over grid x grid cells.
 
     pooled {"flow": [B, 2 * grid²]} in pixels. It has no parameters. Our choice of features: the plain baseline that any network should beat.
+    Raises `UsageError` for options that cannot be.
     """
 
     def __init__(self, size: int = 112, grid: int = 12) -> None:
         super().__init__()
+        check_sizes("flow-grid", size, grid, least=1)
         self.views = {"flow": View("flow")}
         self.inputs = {"flow": (2, size, size)}
         self.grid = grid
@@ -39,6 +43,7 @@ class LinearSVMHead(Head):
     """A linear SVM, one class against the rest, on standardised features. `fit` writes its coefficients into buffers, so weights stay safetensors.
 
     c: inverse strength of regularisation. Logits are signed distances to the margins; their softmax ranks classes and is no calibrated probability.
+    Raises `UsageError` unless c is a number above 0.
     """
 
     mean: Tensor
@@ -48,6 +53,7 @@ class LinearSVMHead(Head):
 
     def __init__(self, features: Features, classes: int, c: float = 0.01) -> None:
         super().__init__()
+        check_number("svm: c", c, above=True)
         width = features.only_pooled().shape[1]
         self.c, self.classes = c, classes
         self.register_buffer("mean", torch.zeros(width))

@@ -10,6 +10,7 @@ from torch import Tensor
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
+from merzoo_baselines.checks import check_number
 
 BINS = 59  # 58 uniform patterns of 8 neighbours, and one bin for all others
 TIME, ROWS, COLUMNS = 1, 2, 3  # axes of a grey clip [B, T, H, W]
@@ -76,10 +77,10 @@ class LBPTOP(Backbone):
 
     def __init__(self, size: int = 224, length: int = 12, grid: int = 5) -> None:
         super().__init__()
-        if not isinstance(size, int) or not isinstance(grid, int) or not 1 <= grid <= size - 2:
+        for name, value, least in (("size", size, 3), ("grid", grid, 1), ("length", length, 3)):
+            check_number(f"lbp-top: {name}", value, least, whole=True)
+        if grid > size - 2:
             raise UsageError(f"lbp-top: grid {grid!r} must be a whole number from 1 up to the size, {size!r} px, less 2; every block needs a pixel")
-        if not isinstance(length, int) or length < 3:
-            raise UsageError(f"lbp-top: length {length!r} must be a whole number of at least 3; a pattern in time needs the frame before and after")
         self.views = {"sequence": View("sequence", {"length": length})}
         self.inputs = {"sequence": (3, length, size, size)}
         self.grid = grid

@@ -6,12 +6,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from merzoo.errors import UsageError
+from merzoo_baselines.checks import check_number
 
 
-def check_sizes(network: str, size: int, grid: int) -> None:
-    """Raise `UsageError` unless an input of `size` px can be averaged over grid x grid cells of at least one pixel."""
-    if not isinstance(size, int) or not isinstance(grid, int) or not 4 <= grid <= size:
-        raise UsageError(f"{network}: grid {grid!r} must be a whole number from 4 up to the size, {size!r} px")
+def check_sizes(network: str, size: int, grid: int, least: int = 4) -> None:
+    """Raise `UsageError` unless an input of `size` px can be averaged over grid x grid cells of at least one pixel, `least` of them a side."""
+    check_number(f"{network}: size", size, least, whole=True)
+    check_number(f"{network}: grid", grid, least, whole=True)
+    if grid > size:
+        raise UsageError(f"{network}: grid {grid!r} must be a whole number from {least} up to the size, {size!r} px")
 
 
 def check_share(network: str, name: str, value: float) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
+from merzoo_baselines.checks import check_flag, check_number
 from merzoo_baselines.motion import check_share, check_sizes, motion_map
 
 WIDTHS = (6, 16)  # filters of the two convolutions
@@ -25,8 +25,8 @@ class OffApexNet(Backbone):
         super().__init__()
         check_sizes("off-apexnet", size, grid)
         check_share("off-apexnet", "dropout", dropout)
-        if not isinstance(hidden, int) or hidden < 1:
-            raise UsageError(f"off-apexnet: hidden {hidden!r} must be a whole number of at least 1")
+        check_number("off-apexnet: hidden", hidden, 1, whole=True)
+        check_flag("off-apexnet: steady", steady)
         self.views = {"flow": View("flow", {"method": method})}
         self.inputs = {"flow": (2, size, size)}
         self.grid, self.steady = grid, steady

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
+from merzoo_baselines.checks import check_flag, check_number
 from merzoo_baselines.motion import check_share, check_sizes, motion_map, strain_map
 
 
@@ -27,8 +28,11 @@ class STSTNet(Backbone):
         super().__init__()
         check_sizes("ststnet", size, grid)
         check_share("ststnet", "dropout", dropout)
-        if not streams or any(not isinstance(width, int) or width < 1 for width in streams):
+        check_flag("ststnet: steady", steady)
+        if not isinstance(streams, list | tuple) or not streams:
             raise UsageError(f"ststnet: streams {streams!r} must be a list of filters, each at least 1")
+        for at, width in enumerate(streams):
+            check_number(f"ststnet: streams[{at}]", width, 1, whole=True)
         self.views = {"flow": View("flow", {"method": method}), "strain": View("strain", {"method": method})}
         self.inputs = {"flow": (2, size, size), "strain": (1, size, size)}
         self.grid, self.steady = grid, steady

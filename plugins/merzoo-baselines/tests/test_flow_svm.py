@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from merzoo.data.clips import ClipData, Clips
-from merzoo.errors import TrainingError
+from merzoo.errors import TrainingError, UsageError
 from merzoo.interfaces import Features
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.batches import test_batches
@@ -95,6 +95,19 @@ def test_fitting_again_leaves_nothing_of_the_fit_before(tiny: ClipData) -> None:
     for recognizer in (once, twice):
         recognizer.head.fit(recognizer, some)  # type: ignore[operator]
     assert all(torch.equal(value, twice.saved()[name]) for name, value in once.saved().items())
+
+
+@pytest.mark.parametrize("options", [{"size": -2}, {"grid": 0}, {"grid": 113}, {"grid": True}, {"size": 112.5}, {"grid": "fine"}])
+def test_sizes_that_cannot_be_are_one_line(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=r"^flow-grid: ") as caught:
+        build(("flow-grid", options), "svm", strategy="fit-only", labels=("a", "b"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("c", [-1, 0, "large", float("nan"), float("inf"), True])
+def test_a_strength_that_cannot_be_is_one_line(c: object) -> None:
+    with pytest.raises(UsageError, match=r"^svm: c .* must be a finite number above 0$"):
+        build("flow-grid", ("svm", {"c": c}), strategy="fit-only", labels=("a", "b"))
 
 
 @pytest.mark.parametrize("classes", [1, 0])

@@ -131,7 +131,7 @@ def test_it_saves_nothing_and_fits_under_its_model() -> None:
     assert sum(4 * v.numel() for v in recognizer.saved().values()) < 4e6
 
 
-@pytest.mark.parametrize("options", [{"grid": 0}, {"grid": 223}, {"size": 112.5}, {"length": 2}, {"length": "long"}])
+@pytest.mark.parametrize("options", [{"grid": 0}, {"grid": 223}, {"size": 112.5}, {"length": 2}, {"length": "long"}, {"grid": True}, {"size": -2}])
 def test_options_that_do_not_fit_are_one_line(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^lbp-top: ") as caught:
         LBPTOP(**options)

@@ -130,6 +130,11 @@ def test_the_flow_can_be_another() -> None:
         (OffApexNet, {"grid": 2.5}),
         (OffApexNet, {"hidden": 0}),
         (OffApexNet, {"dropout": "much"}),
+        (STSTNet, {"streams": 3}),
+        (STSTNet, {"steady": "False"}),
+        (OffApexNet, {"steady": "no"}),
+        (OffApexNet, {"hidden": True}),
+        (OffApexNet, {"size": float("inf")}),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(make: Any, options: dict[str, Any]) -> None:
