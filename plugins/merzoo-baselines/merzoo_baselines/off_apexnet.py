@@ -1,4 +1,4 @@
-"""Off-ApexNet: one stream on the horizontal flow and one on the vertical, after Gan et al. 2019. The README's table says what is theirs."""
+"""Off-ApexNet: one stream on the horizontal flow and one on the vertical, after Liong et al. 2018. The README's table says what is theirs."""
 
 from __future__ import annotations
 
