@@ -98,8 +98,9 @@ class MacroAlignment(AuxiliaryTask):
 
 
 def macro_alignment(recognizer: Recognizer) -> MacroAlignment:
-    """The alignment task of a recogniser. Raises `NeedsError` where it has none."""
+    """The alignment task of a recogniser. Raises `NeedsError` where it has none, or another task that provides the word: its embedding and its options are
+    used here, which the interface of auxiliary tasks knows nothing of."""
     task = recognizer.auxiliary[TASK] if TASK in recognizer.auxiliary else None  # noqa: SIM401  (a ModuleDict has no get)
     if not isinstance(task, MacroAlignment):
-        raise NeedsError("strategy 'meta-auxiliary'", [TASK])
+        raise NeedsError("strategy 'meta-auxiliary'", [f"the task '{TASK}' of merzoo-lightmannet itself (another that provides the word does not do)"])
     return task

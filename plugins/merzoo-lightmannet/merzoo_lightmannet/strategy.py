@@ -23,6 +23,7 @@ from merzoo_lightmannet.episodes import EpisodeBatches
 from merzoo_lightmannet.objective import Objective
 
 LEVELS = ("bi", "single")
+REMEDY = "give a data set with macro clips of these emotions (--macro), or train the parts lightmannet+linear+supervised, which need none"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class MetaAuxiliary(Strategy):
 
     level "bi": `inner_steps` steps at `alpha` on L_pri + λ L_aux of the support, then one of Adam at `beta` on the mean L_pri of the queries of `tasks` tasks,
     through the inner steps; `first_order` takes their gradients for constants. level "single": Adam on L_pri + λ L_aux of the same samples, no inner step.
-    aux_weight: λ; 0 is plain MAML, and with level "single" the primary task alone; no macro clip is then looked at.
+    aux_weight: λ; 0 is plain MAML, and with level "single" the primary task alone; no macro clip is then looked at, but the data must have some all the same,
+    since what a strategy needs is told by its name.
     support, query, macro_clips: clips a class of S, Q and M. gamma: of the focal loss. Budget: `steps`, or `epochs` of about as many clips as there are.
     augmentation, jitter, schedule, adaptation: fields of `Augmentation`, `IntervalJitter`, `Schedule`, `Adaptation`; interval_jitter False: no jitter.
     Raises `UsageError` for values that cannot be.
@@ -145,7 +147,7 @@ class MetaAuxiliary(Strategy):
             raise NeedsError("strategy 'meta-auxiliary'", ["macro-clips"])
         named = data.macro.where(data.macro.labels >= 0)
         if not len(named):
-            raise DataError(f"no macro clip shows one of {', '.join(data.labels)}, so nothing can be aligned; relabel them, or set aux_weight=0")
+            raise DataError(f"no macro clip shows one of {', '.join(data.labels)}, so nothing can be aligned; {REMEDY}")
         return named
 
     def bilevel_loss(self, recognizer: Recognizer, batch: Batch, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:

@@ -175,7 +175,7 @@ def test_macro_clips_of_other_emotions_are_left_out(tiny, make, monkeypatch):
     tiny.label_index[data.macro.rows[0]] = -1
     assert len(recognizer.strategy.stages(recognizer, data)[0].batches.macro) == len(data.macro) - 1
     tiny.label_index[data.macro.rows] = -1
-    with pytest.raises(DataError, match="no macro clip shows one of"):
+    with pytest.raises(DataError, match=r"no macro clip shows one of .*--macro.*lightmannet\+linear\+supervised"):
         recognizer.strategy.stages(recognizer, data)
 
 
@@ -204,6 +204,19 @@ def test_parts_that_do_not_fit_are_refused_by_name(tiny):
         build("lightmannet", "linear", [], "meta-auxiliary", labels=tiny.labels)
     with pytest.raises(NeedsError, match="macro-episodes"):
         build("lightmannet", "linear", [TASK], "supervised", labels=tiny.labels)
+
+
+def test_another_task_that_provides_the_word_is_told_what_is_wanted(tiny, make):
+    recognizer = make()
+    recognizer.auxiliary["another"] = recognizer.auxiliary[TASK]
+    del recognizer.auxiliary[TASK]
+    with pytest.raises(NeedsError, match=r"'macro-alignment' of merzoo-lightmannet itself"):
+        recognizer.strategy.stages(recognizer, known(tiny, recognizer))
+
+
+def test_what_is_recommended_where_there_are_no_macro_clips_works(tiny):
+    spec = registry().model("lightmannet+linear+supervised")
+    assert assemble(spec, "small", tiny.labels, data_provides=("emotion-labels",)).strategy is not None
 
 
 @pytest.mark.parametrize(
