@@ -37,7 +37,7 @@ class AuDetection(AuxiliaryTask, PerBranch):
         return tuple(f"fc_au.{path}" for path in self.fc_au.paths(branch))
 
     def targets(self, clips: Clips) -> Mapping[str, Tensor]:
-        """{"aus": [clips, K]}, 0 or 1; NaN where it is not known, see `units.coded`."""
+        """{"aus": [clips, K]}, 0 or 1; NaN where it is not known, see `units.coded`. What training learns from and what predictions are scored against."""
         table = clips.data.table.iloc[clips.rows]
         rows = [coded(cell, dataset, self.units, self.across) for cell, dataset in zip(table["aus"], table["dataset"], strict=True)]
         return {AUS: torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(self.units))}

@@ -43,7 +43,8 @@ def coded(cell: object, dataset: str, units: Sequence[int], across: bool) -> lis
     """1, 0 or NaN of each action unit for a clip: its cell "4+12" of the table, "" where none is active, anything but a text where nobody coded it.
 
     across: units that are not in the list of the clip's own data set are NaN, where it has a list. With fewer than 10 positive clips they teach little more
-    than "never", and would teach it to a detector that other data sets show the unit (our choice).
+    than "never", and would teach it to a detector that other data sets show the unit (our choice). These NaN are the truth of tests too: what is not trained
+    on of a data set is not scored on it either, although somebody coded it.
     """
     if not isinstance(cell, str):
         return [math.nan] * len(units)
