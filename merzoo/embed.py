@@ -42,22 +42,24 @@ def make(
     score_on: str = "synthetic:benchmark",
     preset: str = "small",
     seed: int = 0,
+    threads: int = 1,
     resume: bool = False,
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Train a preset of a model on all of `data` and score it on the micro clips of `score_on`; on a CPU, so that it can be repeated bit for bit.
+    """Train a preset of a model on all of `data` and score it on the micro clips of `score_on`; on a CPU with so many threads, which decide the last bits.
 
     Weights, card and log go into the folder `weights` of `package`, the run into `work`; returns the card.
     Raises `LeakageError` where the two data sets share a person, `UsageError` where the weights are too large to ship.
     """
-    recognizer = train(model, data, out=work, preset=preset, seed=seed, resume=resume, device="cpu", jobs=os.cpu_count() or 1, report=report)
+    jobs = os.cpu_count() or 1
+    recognizer = train(model, data, out=work, preset=preset, seed=seed, resume=resume, device="cpu", threads=threads, jobs=jobs, report=report)
     if (size := (work / WEIGHTS).stat().st_size) > MAX_BYTES:
         raise UsageError(f"{model} ({preset}) has {size / 1e6:.1f} MB of weights; at most {MAX_BYTES / 1e6:g} MB ship with a plugin: make the preset smaller")
     clips = open_clips(data, recognizer.preprocessing)
     written = card(recognizer, Clips(clips, "micro"), Clips(clips, "macro"))
     metrics = score(recognizer, score_on, frozenset(written["trained_on"]["subjects"]))
     protocol = f"trained on all of {data}, last epoch; scored on all micro clips of {score_on}, other people"
-    return embed(work, package, {**written, "protocol": protocol, "metrics": metrics, "seed": seed})
+    return embed(work, package, {**written, "protocol": protocol, "metrics": metrics, "seed": seed, "threads": threads})
 
 
 def embed(work: Path, package: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +94,7 @@ def command(
     preset: Annotated[str, typer.Option(help="The size of the model.")] = "small",
     work: Annotated[Path | None, typer.Option(help="Folder of the training runs: kept, and gone on from where it exists.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random draw.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch; they decide the last bits.")] = 1,
 ) -> None:
     """Train the weights that ship with a plugin."""
     found = importlib.util.find_spec(package)
@@ -100,9 +103,8 @@ def command(
     for model in models:
         with tempfile.TemporaryDirectory() as scratch, progress() as report:
             run = (work or Path(scratch)) / model
-            card = make(
-                model, Path(found.origin).parent, run, data=data, score_on=score_on, preset=preset, seed=seed, resume=run.exists(), report=report
-            )
+            how = {"data": data, "score_on": score_on, "preset": preset, "seed": seed, "threads": threads}
+            card = make(model, Path(found.origin).parent, run, **how, resume=run.exists(), report=report)  # type: ignore[arg-type]
         print(json.dumps({key: card[key] for key in ("model", "preset", "sha256", "metrics")}, indent=1), flush=True)
 
 
