@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from merzoo.checks import check_number
 from merzoo.data.clips import Clips
 from merzoo.errors import TrainingError
 from merzoo.interfaces import Backbone, Batch, Features, Head
 from merzoo.recognizer import Recognizer
 from merzoo.specs import View
 from merzoo.training.batches import test_batches
-from merzoo_baselines.checks import check_number
 from merzoo_baselines.motion import check_sizes
 
 NEVER = -1e30  # the logit of a class without training clips: below any other, and finite

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from merzoo.checks import check_number
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
-from merzoo_baselines.checks import check_number
 
 BINS = 59  # 58 uniform patterns of 8 neighbours, and one bin for all others
 TIME, ROWS, COLUMNS = 1, 2, 3  # axes of a grey clip [B, T, H, W]

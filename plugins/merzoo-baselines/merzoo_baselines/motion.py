@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from merzoo.checks import check_number
 from merzoo.errors import UsageError
-from merzoo_baselines.checks import check_number
 
 
 def check_sizes(network: str, size: int, grid: int, least: int = 4) -> None:

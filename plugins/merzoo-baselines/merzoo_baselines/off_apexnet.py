@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from merzoo.checks import check_flag, check_number
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
-from merzoo_baselines.checks import check_flag, check_number
 from merzoo_baselines.motion import check_share, check_sizes, motion_map
 
 WIDTHS = (6, 16)  # filters of the two convolutions

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from merzoo.checks import check_flag, check_number
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
-from merzoo_baselines.checks import check_flag, check_number
 from merzoo_baselines.motion import check_share, check_sizes, motion_map, strain_map
 
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from merzoo.checks import check_flag, check_number
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.making import make
 from merzoo.specs import View
 from merzoo_famnet.attention import Kind
-from merzoo_famnet.checks import check_flag, check_number
 from merzoo_famnet.trunk import Trunk
 
 APEX, CLIP = "apex", "clip"  # inputs

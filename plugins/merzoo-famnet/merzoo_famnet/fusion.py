@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from merzoo.checks import check_number
 from merzoo.errors import UsageError
 from merzoo.interfaces import Features, Head
-from merzoo_famnet.checks import check_number
 
 
 class PerBranch(ABC):

@@ -9,13 +9,13 @@ from typing import Any
 from torch import nn
 
 from merzoo.builtin.supervised import Supervised
+from merzoo.checks import check_number
 from merzoo.errors import NeedsError, UsageError
 from merzoo.interfaces import Strategy
 from merzoo.making import make
 from merzoo.recognizer import Recognizer
 from merzoo.training.data import TrainingData
 from merzoo.training.stages import GradientStage, ParameterGroup, Stage
-from merzoo_famnet.checks import check_number
 from merzoo_famnet.fusion import PerBranch
 
 MODES = ("apart", "end-to-end")

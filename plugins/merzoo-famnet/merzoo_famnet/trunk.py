@@ -10,10 +10,10 @@ import torch
 from timm.models.resnet import BasicBlock, make_blocks
 from torch import Tensor, nn
 
+from merzoo.checks import check_flag, check_number
 from merzoo.entries import last_line
 from merzoo.errors import UsageError, WeightsError
 from merzoo_famnet.attention import Kind, StageAttention, check_kind
-from merzoo_famnet.checks import check_flag, check_number
 
 STAGES = 4
 PRETRAINED = "resnet18"  # of timm

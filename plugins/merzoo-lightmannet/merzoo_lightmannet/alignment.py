@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from merzoo.checks import check_flag, check_number
 from merzoo.errors import NeedsError, UsageError
 from merzoo.interfaces import AuxiliaryTask, Batch, Features
 from merzoo.recognizer import Recognizer
-from merzoo_lightmannet.checks import check_flag, check_number
 
 TASK = "macro-alignment"
 MACRO = "macro"  # in a batch: how many of its last rows are macro-expressions

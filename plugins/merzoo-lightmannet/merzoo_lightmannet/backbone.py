@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock  # type: ignore[import-untyped]
 
+from merzoo.checks import check_number
 from merzoo.errors import UsageError
 from merzoo.interfaces import Backbone, Batch, Features
 from merzoo.specs import View
-from merzoo_lightmannet.checks import check_number
 
 STAGES = 4  # each twice as wide as the one before
 

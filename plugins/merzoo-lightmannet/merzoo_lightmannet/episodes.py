@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from merzoo.checks import check_number
 from merzoo.data.clips import Clips, IntervalJitter
 from merzoo.errors import DataError
 from merzoo.interfaces import Batch
@@ -17,7 +18,6 @@ from merzoo.training.batches import Augmentation, Views, load
 from merzoo.training.seeds import generator
 from merzoo.views.base import centre
 from merzoo_lightmannet.alignment import MACRO
-from merzoo_lightmannet.checks import check_number
 from merzoo_lightmannet.people import two_sides
 
 

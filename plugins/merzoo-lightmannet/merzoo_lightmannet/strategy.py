@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from merzoo.checks import check_flag, check_number
 from merzoo.data.clips import Clips, IntervalJitter
 from merzoo.errors import DataError, NeedsError, UsageError
 from merzoo.interfaces import Batch, Strategy
@@ -18,7 +19,6 @@ from merzoo.training.data import TrainingData
 from merzoo.training.stages import GradientStage, Loss, ParameterGroup, Schedule, Stage
 from merzoo_lightmannet.alignment import TASK, macro_alignment
 from merzoo_lightmannet.bilevel import bilevel_slopes, carrying
-from merzoo_lightmannet.checks import check_flag, check_number
 from merzoo_lightmannet.episodes import EpisodeBatches
 from merzoo_lightmannet.objective import Objective
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from merzoo.builtin.supervised import Supervised
 from merzoo.data.clips import Clips
-from merzoo.errors import NeedsError
+from merzoo.errors import NeedsError, UsageError
 from merzoo.interfaces import Batch, Strategy
 from merzoo.interval import Interval
+from merzoo.making import make
 from merzoo.recognizer import Recognizer
 from merzoo.specs import View
 from merzoo.training.batches import Augmentation
@@ -55,11 +56,11 @@ class MA2MI(Strategy):
         delta: Mapping[str, Any] | None = None,
         fine_tuning: Mapping[str, Any] | None = None,
     ) -> None:
-        self.autoencoder = Recipe(**{"steps": 10_000, "batch_size": 64, "lr": 1e-3, "weight_decay": 0.0, **(autoencoder or {})})
-        self.pretext = Recipe(**{"steps": 20_000, "batch_size": 128, "lr": 5e-4, **(pretext or {})})
-        self.delta = Delta(**(delta or {}))
-        tuning = {"epochs": 50, "lr": 8e-4, "backbone_lr": 1e-4, **(fine_tuning or {})}
-        self.fine_tuning = Supervised(**tuning, auxiliary_weight=0.0)  # the pretext is over by then
+        self.autoencoder = _made(Recipe, "autoencoder", {"steps": 10_000, "batch_size": 64, "lr": 1e-3, "weight_decay": 0.0}, autoencoder)
+        self.pretext = _made(Recipe, "pretext", {"steps": 20_000, "batch_size": 128, "lr": 5e-4}, pretext)
+        self.delta = _made(Delta, "delta", {}, delta)
+        tuning = {"epochs": 50, "lr": 8e-4, "backbone_lr": 1e-4, "auxiliary_weight": 0.0}  # the pretext is over by then
+        self.fine_tuning = _made(Supervised, "fine_tuning", tuning, fine_tuning)
 
     def stages(self, recognizer: Recognizer, data: TrainingData) -> Sequence[Stage]:
         """The stages. Raises `NeedsError` where there is neither a macro clip nor a beginning, or no future-frame task."""
@@ -85,6 +86,15 @@ class MA2MI(Strategy):
 
     def _batches(self, recipe: Recipe, clips: Clips, inputs: Mapping[str, tuple[int, ...]], views: Mapping[str, View]) -> PairBatches:
         return PairBatches(clips, inputs, views, recipe.batch_size, self.delta, Augmentation(**recipe.augmentation))
+
+
+def _made[Made](kind: Callable[..., Made], option: str, defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> Made:
+    """What an option that is itself a mapping stands for. Raises `UsageError`, which names the option."""
+    what = f"strategy 'ma2mi': {option}"
+    if given is not None and not isinstance(given, Mapping):
+        raise UsageError(f"{what} takes options by name, not {given!r}")
+    made: Made = make(kind, what, {**defaults, **(given or {})})
+    return made
 
 
 def _stage(name: str, recipe: Recipe, batches: PairBatches, loss: Loss, trained: tuple[str, ...], scope: Scope) -> GradientStage:

@@ -1,4 +1,4 @@
-"""Values of options that a stranger typed: what cannot be is refused in one line when the part is built, not at the first step."""
+"""Values of options that somebody typed, for parts of any plugin: what cannot be is refused in one line when the part is built, not at the first step."""
 
 from __future__ import annotations
 
