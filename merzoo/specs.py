@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from merzoo.errors import UnknownNameError, WeightsError
+from merzoo.errors import UnknownNameError, UsageError, WeightsError
 
 Config = Mapping[str, Any]
 Task = Literal["classes", "multi-label"]  # one label a clip, or any number of them
@@ -30,6 +30,12 @@ class Preprocessing:
 
     aligner: str = "eyes"
     size: int = 128  # px
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.aligner, str):
+            raise UsageError(f"preprocessing.aligner must be the name of an aligner, not {self.aligner!r}")
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise UsageError(f"preprocessing.size must be whole pixels, at least 1, not {self.size!r}")
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a task with a dot": ({"auxiliary": ["au.v2"]}, "'au.v2' cannot be part of a network under this name"),
     "a task with a name of torch's": ({"auxiliary": ["values"]}, "'values' cannot be part of a network under this name"),
     "an option of the task": ({"auxiliary": [("describe", {"height": 1})]}, "auxiliary task 'describe' has no option height; its options: width"),
-    "a value of the wrong kind": ({"head": ("mlp", {"hidden": "many"})}, "head 'mlp' cannot be built with hidden='many'"),
+    "a value of the wrong kind": ({"head": ("mlp", {"hidden": "many"})}, "head 'mlp': hidden must be a whole number, not 'many'"),
     "a negative width": ({"head": ("mlp", {"hidden": -1})}, "head 'mlp' cannot be built"),
     "options that are none": ({"head": ("mlp", [1])}, "a part is a name or"),
     "a part that is none": ({"head": 7}, "a part is a name or"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from merzoo.builtin.supervised import FitOnly, Supervised
+from merzoo.cli import main
 from merzoo.data.clips import ClipData, Clips
 from merzoo.errors import MerzooError, UsageError
 from merzoo.interfaces import AuxiliaryTask, Batch, Features
 from merzoo.recognizer import Recognizer, build
+from merzoo.registry import registry
 from merzoo.specs import View
 from merzoo.training.data import TrainingData
 from merzoo.training.stages import FitStage, GradientStage, ParameterGroup, Schedule
@@ -166,3 +169,35 @@ def test_fit_only_is_one_fit_stage_on_the_training_clips(tiny: ClipData) -> None
     gone = sorted(Clips(tiny, "micro").subjects)[:1]
     (stage,) = FitOnly().stages(recognizer, TrainingData.without(tiny, gone, recognizer.train_views))
     assert isinstance(stage, FitStage) and stage.fit == recognizer.head.fit and len(stage.train) == 12
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "told"),
+    [
+        ("miacnet", "strategy.lr=abc", "strategy 'supervised': lr must be a finite number, not 'abc'"),
+        ("miacnet", "strategy.lr=1e999", "lr must be a finite number, not inf"),
+        ("miacnet", "strategy.lr=-1", "lr -1 must be a finite number of at least 0"),
+        ("miacnet", "strategy.epochs=2.5", "epochs must be a whole number, not 2.5"),
+        ("miacnet", "strategy.batch_size=true", "batch_size must be a whole number, not True"),
+        ("miacnet", "strategy.weight_decay=abc", "weight_decay must be a finite number"),
+        ("miacnet", "strategy.interval_jitter=no", "interval_jitter must be true or false, not 'no'"),
+        ("miacnet", "strategy.label_smoothing=3", "label_smoothing 3 is a share; give 0 to 1"),
+        ("miacnet", "strategy.augmentation.flip=abc", "augmentation: flip must be a finite number"),
+        ("miacnet", "strategy.schedule.decay_epochs=abc", "decay_epochs must be a whole number or null"),
+        ("miacnet-ma2mi", "strategy.pretext.lr=abc", "pretext: lr must be a finite number"),
+        ("miacnet-ma2mi", "strategy.pretext=3", "pretext takes options by name, not 3"),
+        ("miacnet", "preprocessing.size=true", "preprocessing.size"),
+        ("miacnet", "preprocessing.aligner=5", "preprocessing.aligner must be the name of an aligner, not 5"),
+        ("timm/test_resnet+linear+supervised", "backbone.size=abc,preprocessing.size=128", "backbone 'timm/test_resnet': size must be a whole number"),
+        ("timm/test_resnet+linear+supervised", "backbone.pretrained=no,preprocessing.size=128", "pretrained must be true or false"),
+    ],
+)
+def test_an_option_typed_by_hand_that_cannot_be_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: str, option: str, told: str
+) -> None:
+    if "/" not in model and model not in {entry.name for entry in registry().entries("model")}:
+        pytest.skip(f"{model} is not installed")
+    preset = "full" if "+" in model else "small"
+    assert main(["train", f"{model},{option}", "--data", "synthetic:tiny", "--preset", preset, "--out", str(tmp_path / "run")]) == 2
+    *_, line = capsys.readouterr().err.strip().splitlines()
+    assert told in line and "report it" not in line

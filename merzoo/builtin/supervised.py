@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from merzoo.data.clips import IntervalJitter
+from merzoo.errors import UsageError
 from merzoo.interfaces import Batch, Strategy
+from merzoo.making import make
 from merzoo.recognizer import Recognizer
 from merzoo.training.batches import Augmentation, LabelledBatches
 from merzoo.training.data import TrainingData
@@ -40,9 +42,11 @@ class Supervised(Strategy):
         self.epochs, self.batch_size = epochs, batch_size
         self.lr, self.backbone_lr, self.weight_decay = lr, lr if backbone_lr is None else backbone_lr, weight_decay
         self.label_smoothing, self.auxiliary_weight = label_smoothing, auxiliary_weight
-        self.augmentation = Augmentation(**(augmentation or {}))
-        self.jitter = IntervalJitter(**(jitter or {})) if interval_jitter else None
-        self.schedule = Schedule(**(schedule or {}))
+        if not 0 <= label_smoothing <= 1:
+            raise UsageError(f"supervised training: label_smoothing {label_smoothing!r} is a share; give 0 to 1")
+        self.augmentation: Augmentation = make(Augmentation, "augmentation", augmentation or {})
+        self.jitter: IntervalJitter | None = make(IntervalJitter, "interval jitter", jitter or {}) if interval_jitter else None
+        self.schedule: Schedule = make(Schedule, "schedule", schedule or {})
 
     def stages(self, recognizer: Recognizer, data: TrainingData) -> Sequence[Stage]:
         """One gradient stage, "supervised"."""

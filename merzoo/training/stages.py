@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
+from merzoo.checks import check_number
 from merzoo.data.clips import Clips
 from merzoo.errors import UsageError
 from merzoo.interfaces import Batch
@@ -48,6 +49,10 @@ class ParameterGroup:
     paths: tuple[str, ...]
     lr: float
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("lr", self.lr), ("weight_decay", self.weight_decay)):
+            check_number(f"parameters below {', '.join(self.paths)}: {name}", value)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class GradientStage:
 
     def __post_init__(self) -> None:
         budget = self.epochs if self.steps is None else self.steps
-        if (self.epochs is None) == (self.steps is None) or not isinstance(budget, int) or budget < 1:
+        if (self.epochs is None) == (self.steps is None) or isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
             raise UsageError(f"stage '{self.name}': give either epochs or steps, at least 1, not epochs={self.epochs}, steps={self.steps}")
 
     @property

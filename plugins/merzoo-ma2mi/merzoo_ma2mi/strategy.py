@@ -56,11 +56,13 @@ class MA2MI(Strategy):
         delta: Mapping[str, Any] | None = None,
         fine_tuning: Mapping[str, Any] | None = None,
     ) -> None:
-        self.autoencoder = _made(Recipe, "autoencoder", {"steps": 10_000, "batch_size": 64, "lr": 1e-3, "weight_decay": 0.0}, autoencoder)
-        self.pretext = _made(Recipe, "pretext", {"steps": 20_000, "batch_size": 128, "lr": 5e-4}, pretext)
-        self.delta = _made(Delta, "delta", {}, delta)
-        tuning = {"epochs": 50, "lr": 8e-4, "backbone_lr": 1e-4, "auxiliary_weight": 0.0}  # the pretext is over by then
-        self.fine_tuning = _made(Supervised, "fine_tuning", tuning, fine_tuning)
+        self.autoencoder: Recipe = _made(Recipe, "autoencoder", {"steps": 10_000, "batch_size": 64, "lr": 1e-3, "weight_decay": 0.0}, autoencoder)
+        self.pretext: Recipe = _made(Recipe, "pretext", {"steps": 20_000, "batch_size": 128, "lr": 5e-4}, pretext)
+        self.delta: Delta = _made(Delta, "delta", {}, delta)
+        tuning = {"epochs": 50, "lr": 8e-4, "backbone_lr": 1e-4, "auxiliary_weight": 0.0}
+        self.fine_tuning: Supervised = _made(Supervised, "fine_tuning", tuning, fine_tuning)
+        if self.fine_tuning.auxiliary_weight:
+            raise UsageError("strategy 'ma2mi': fine_tuning takes no auxiliary_weight, the pretext is over by then; leave it out")
 
     def stages(self, recognizer: Recognizer, data: TrainingData) -> Sequence[Stage]:
         """The stages. Raises `NeedsError` where there is neither a macro clip nor a beginning, or no future-frame task."""
@@ -88,13 +90,12 @@ class MA2MI(Strategy):
         return PairBatches(clips, inputs, views, recipe.batch_size, self.delta, Augmentation(**recipe.augmentation))
 
 
-def _made[Made](kind: Callable[..., Made], option: str, defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> Made:
+def _made(kind: Callable[..., Any], option: str, defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> Any:
     """What an option that is itself a mapping stands for. Raises `UsageError`, which names the option."""
     what = f"strategy 'ma2mi': {option}"
     if given is not None and not isinstance(given, Mapping):
         raise UsageError(f"{what} takes options by name, not {given!r}")
-    made: Made = make(kind, what, {**defaults, **(given or {})})
-    return made
+    return make(kind, what, {**defaults, **(given or {})})
 
 
 def _stage(name: str, recipe: Recipe, batches: PairBatches, loss: Loss, trained: tuple[str, ...], scope: Scope) -> GradientStage:
