@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from merzoo.data.clips import ClipData
 from merzoo.registry import registry
 from merzoo.testing.contract import CHECKS, Case
 
@@ -19,6 +20,15 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.mark.parametrize("check", CHECKS)
 def test_model(case: Case, check: str) -> None:
     CHECKS[check](case)
+
+
+@pytest.mark.parametrize("check", ["builds_on_meta", "is_described"])
+@pytest.mark.parametrize("model", MODELS)
+def test_full_size(tiny: ClipData, model: str, check: str) -> None:
+    """What no clip is needed for, at the papers' size: the crops of the data given are never looked at."""
+    spec = registry().model(model)
+    if "full" in spec.presets:
+        CHECKS[check](Case(spec, tiny, "full"))
 
 
 def test_the_suite_sees_every_model_by_its_own_id() -> None:
