@@ -26,16 +26,18 @@ def make(target: Callable[..., Any], what: str, options: Mapping[str, Any], *arg
     unknown = [] if known is None else [name for name in options if name not in known]
     if unknown:
         raise UsageError(f"{what} has no option {plain(unknown[0], 60)}; its options: {', '.join(known or ()) or 'none'}")
-    _check_types(target, what, options)
     try:
-        return target(*args, **options)
+        made = target(*args, **options)  # first, since what a part says of its own options is better told
     except MerzooError:
         raise
     except Exception as error:
         if not options:
             raise
+        _check_types(target, what, options)
         shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise UsageError(f"{what} cannot be built with {plain(shown, 160)}: {last_line(error)}") from error
+    _check_types(target, what, options)
+    return made
 
 
 _PLAIN: Mapping[str, tuple[str, Callable[[Any], bool]]] = {

@@ -189,7 +189,7 @@ def test_fit_only_is_one_fit_stage_on_the_training_clips(tiny: ClipData) -> None
         ("miacnet", "preprocessing.size=true", "preprocessing.size"),
         ("miacnet", "preprocessing.aligner=5", "preprocessing.aligner must be the name of an aligner, not 5"),
         ("timm/test_resnet+linear+supervised", "backbone.size=abc,preprocessing.size=128", "backbone 'timm/test_resnet': size must be a whole number"),
-        ("timm/test_resnet+linear+supervised", "backbone.pretrained=no,preprocessing.size=128", "pretrained must be true or false"),
+        ("timm/test_resnet+linear+supervised", "backbone.pretrained=no,preprocessing.size=128", "pretrained 'no' must be true or false"),
     ],
 )
 def test_an_option_typed_by_hand_that_cannot_be_is_one_line(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from merzoo.checks import check_flag
 from merzoo.entries import last_line
 from merzoo.errors import UnknownNameError, UsageError, WeightsError
 from merzoo.interfaces import Backbone, Batch, Features
@@ -35,6 +36,7 @@ class TimmBackbone(Backbone):
 
         import timm
 
+        check_flag("timm backbone: pretrained", pretrained)  # before it would be downloaded
         if not timm.is_model(member):
             raise UnknownNameError("timm network", member, difflib.get_close_matches(member, timm.list_models(), n=3))
         view_options = {**({"moments": ["peak"]} if view == "keyframes" else {}), **(view_options or {})}
