@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from merzoo.compatibility import Column, columns, missing, parts
+from merzoo.compose import lender
 from merzoo.data.clips import ClipData, Clips
+from merzoo.data.synthetic import SyntheticFaces
 from merzoo.entries import Entry
-from merzoo.errors import NeedsError
+from merzoo.errors import NeedsError, UsageError
 from merzoo.evaluation.predicting import predict_clips
-from merzoo.recognizer import Recognizer, build
+from merzoo.recognizer import Recognizer, assemble, build
 from merzoo.registry import registry
 from merzoo.specs import Preprocessing
 from merzoo.training.data import TrainingData
@@ -82,6 +87,38 @@ def test_a_pair_trains_or_is_refused_by_the_missing_need(tiny: ClipData, backbon
     assert moved >= trained_parts
     rows = predict_clips(recognizer, Clips(tiny, "micro"), Machine("cpu", "fp32", 1))
     assert len(rows) == 16 and all(sum(row["probabilities"]) == pytest.approx(1, abs=1e-4) for row in rows)
+
+
+@pytest.fixture(scope="module")
+def crops(clip_cache: Path) -> Callable[[Preprocessing], ClipData]:
+    """The tiny part under any preprocessing, opened once each."""
+    return functools.cache(lambda preprocessing: ClipData(SyntheticFaces("tiny"), preprocessing))
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=[column.strategy.name for column in COLUMNS])
+@pytest.mark.parametrize("backbone", BACKBONES, ids=[backbone.name for backbone in BACKBONES])
+def test_a_pair_of_the_table_exists_under_its_name_with_the_options_it_borrows(
+    crops: Callable[[Preprocessing], ClipData], backbone: Entry, column: Column
+) -> None:
+    entries = parts(ZOO, backbone, column)
+    if missing(entries):
+        return  # refused, as above
+    first, head, *tasks, strategy = (entry.name for entry in entries)
+    name = "+".join([first, head, strategy, *tasks]) + ("" if lender(ZOO, backbone) else ",backbone.size=112,preprocessing.size=128")
+    spec = ZOO.model(name)
+    preset = "small" if "small" in spec.presets else "full"
+    data = crops(spec.preset(preset).preprocessing)
+    recognizer = assemble(spec, preset, data.labels, data_provides=data.dataset.provides)
+    try:
+        stages = recognizer.strategy.stages(recognizer, TrainingData.without(data, (), recognizer.train_views))
+    except UsageError as error:
+        if "branch 'spatial' is none" in str(error) or "branch 'temporal' is none" in str(error):
+            pytest.xfail("multi-task borrows famnet's options of branches, and refuses them on a backbone without branches")
+        raise
+    for stage in stages:
+        if isinstance(stage, GradientStage):
+            assert stage.batches.draw(0, 0, torch.device("cpu"))
+    assert stages
 
 
 def test_at_least_five_backbones_and_four_strategies_are_crossed_with_pairs_of_both_kinds() -> None:
