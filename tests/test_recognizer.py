@@ -17,6 +17,7 @@ from merzoo.data.clips import ClipData, Clips
 from merzoo.entries import Register
 from merzoo.errors import MerzooError, NeedsError, UnknownNameError, UsageError, WeightsError
 from merzoo.interfaces import AuxiliaryTask, Backbone, Features
+from merzoo.plugins import load_registry
 from merzoo.recognizer import Recognizer, assemble, build, feature_shapes, load
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
@@ -93,8 +94,11 @@ def registered() -> Iterator[None]:
     register.backbone("fragile", "recognizer_parts:Fragile", provides=("pooled",))
     register.backbone("tensors", "recognizer_parts:Tensors", provides=("pooled",))
     register.backbone("mapless", "nowhere:Nothing", provides=("pooled",))
-    registry().add(register)
-    yield
+    fresh = load_registry()
+    fresh.add(register)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("merzoo.registry._registry", fresh)
+        yield
     del sys.modules["recognizer_parts"]
 
 

@@ -54,11 +54,12 @@ class MultiTask(Strategy):
     def stages(self, recognizer: Recognizer, data: TrainingData) -> Sequence[Stage]:
         """One gradient stage a branch, "multi-task-BRANCH", or one of all, "multi-task".
 
-        Raises `UsageError` for options of a branch that the backbone has not, `NeedsError` where a part cannot be taken apart.
+        Options of branches say nothing to a backbone without any. Raises `UsageError` for those of a branch that a backbone with branches has not,
+        `NeedsError` where a part cannot be taken apart.
         """
         known = recognizer.backbone.branches
-        if unknown := [name for name in self.branches if name not in known]:
-            raise UsageError(f"multi-task: branch '{unknown[0]}' is none of this backbone's ({', '.join(known) or 'it has none'}); leave its options out")
+        if known and (unknown := [name for name in self.branches if name not in known]):
+            raise UsageError(f"multi-task: branch '{unknown[0]}' is none of this backbone's ({', '.join(known)}); leave its options out")
         if self.mode == "end-to-end" or not known:
             return [self._supervised().stage(recognizer, data, "multi-task")]
         return [self._branch(recognizer, data, branch) for branch in known]

@@ -35,7 +35,20 @@ SMALL_NETWORK = {
     "action_scale": 4.0,
     "action_gain": 10.0,
 }
-SMALL_FUTURE = {"channels": 8, "down": 4, "codec_width": 48, "codec_depth": 1, "width": 128, "depth": 2, "heads": 2, "mlp_ratio": 2.0, "patch": 4}
+# As large as the face that is seen, also where the network of another paper looks at it shrunk.
+FULL_FUTURE = {"size": FULL_SIZE}
+SMALL_FUTURE = {
+    "size": SMALL_SIZE,
+    "channels": 8,
+    "down": 4,
+    "codec_width": 48,
+    "codec_depth": 1,
+    "width": 128,
+    "depth": 2,
+    "heads": 2,
+    "mlp_ratio": 2.0,
+    "patch": 4,
+}
 SMALL_HEAD = {"init_std": 0.005}
 
 # MMNet's: one geometry for both frames; the onset may be read up to 0.15/4 of the rise late, the apex as much early.
@@ -80,7 +93,7 @@ def miacnet_ma2mi() -> ModelSpec:
         auxiliary=("future-frame",),
         strategy="ma2mi",
         presets={
-            "full": Preset(backbone=FULL_NETWORK, strategy={"fine_tuning": FULL_FINE_TUNING}, preprocessing=FULL_CROP),
+            "full": Preset(FULL_NETWORK, {}, {"future-frame": FULL_FUTURE}, {"fine_tuning": FULL_FINE_TUNING}, FULL_CROP),
             "small": Preset(SMALL_NETWORK, SMALL_HEAD, {"future-frame": SMALL_FUTURE}, SMALL_MA2MI, SMALL_CROP),
         },
         weights=embedded(PACKAGE, "miacnet-ma2mi"),
