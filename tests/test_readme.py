@@ -25,6 +25,8 @@ def test_the_readme_s_table_is_made_from_the_committed_results(monkeypatch: pyte
     made = board.table(measured)
     assert put(text, board.MARK, made) == text and made in text
     assert put(text, board.MARK, made.replace("| 0.", "| 9.")) != text
+    page = board.DOCUMENT.read_text(encoding="utf-8")
+    assert put(page, board.DIFFERENCES, board.differences(measured)) == page
     assert all(one["complete"] and one["preset"] == "small" and len(one["seeds"]) == 3 for one in measured["models"].values())
     with pytest.raises(ValueError, match="0 times"):
         put(text, "another table", made)
