@@ -35,6 +35,13 @@ def is_composed(name: str) -> bool:
     return "+" in name or "," in name
 
 
+def network_of(name: str) -> str:
+    """The name without what is set of the training: models of one network can take each other's weights."""
+    base, comma, settings = name.partition(",")
+    kept = [setting for setting in _OPTION.split(settings) if not setting.startswith("strategy.")] if comma else []
+    return ",".join((base, *kept))
+
+
 def composed(zoo: Registry, name: str) -> ModelSpec:
     """The specification that such a name stands for. Raises `UnknownNameError` for a part or model nobody registered, `UsageError` for a name that is none
     of the two forms or an option that cannot be set."""
@@ -47,7 +54,8 @@ def _crossed(zoo: Registry, name: str) -> ModelSpec:
     """A model of these parts: backbone, head, strategy, auxiliary tasks; with the presets of the model that the backbone comes from."""
     names = name.split("+")
     if len(names) < len(PARTS) or len(set(names[3:])) < len(names[3:]) or not all(names):
-        raise UsageError(f"'{plain(name, 120)}' is not BACKBONE+HEAD+STRATEGY[+TASK…]; give each once (`merzoo list --kind backbone`)")
+        lacks = f"; it lacks a {PARTS[len(names)]}" if all(names) and len(names) < len(PARTS) else ""
+        raise UsageError(f"'{plain(name, 120)}' is not BACKBONE+HEAD+STRATEGY[+TASK…]{lacks} (`merzoo list --kind backbone`); give each once")
     entries = [*(zoo.get(kind, part) for kind, part in zip(PARTS, names, strict=False)), *(zoo.get("auxiliary-task", task) for task in names[3:])]
     own = lender(zoo, entries[0])
     backbone, head, strategy, *tasks = ((entry, lender(zoo, entry, own)) for entry in entries)

@@ -54,10 +54,10 @@ class PluginError(MerzooError):
 class NeedsError(MerzooError):
     """A combination of parts in which somebody's need is not met; holds the part and its missing needs."""
 
-    def __init__(self, part: str, missing: Sequence[str], offered: Sequence[str] = ()) -> None:
+    def __init__(self, part: str, missing: Sequence[str], offered: Sequence[str] = (), remedy: str = "") -> None:
         self.part, self.missing = part, tuple(missing)
         has = f" (offered: {', '.join(offered)})" if offered else ""
-        super().__init__(f"{part} needs {', '.join(missing)}, which nothing here provides{has}")
+        super().__init__(f"{part} needs {', '.join(missing)}, which nothing here provides{has}" + (f"; {remedy}" if remedy else ""))
 
 
 class WeightsError(MerzooError):

@@ -59,6 +59,15 @@ class Event:
         """The labels in `named` as one text; "none" where there is none."""
         return "+".join(self.named) or "none"
 
+    @property
+    def beside(self) -> list[str]:
+        """What auxiliary tasks say is there, a line a task: the names of at least one half, likeliest first, as "au-detection: AU12 91%"."""
+        lines = []
+        for task, outputs in self.auxiliary.items():
+            there = [f"{name} {p:.0%}" for of in outputs.values() for name, p in sorted(of.items(), key=lambda item: -item[1]) if p >= 0.5]
+            lines.append(f"{task}: {', '.join(there) or 'none'}")
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """What is written as JSON: numbers and text, no pictures; "labels" are `named` where several may hold at once."""
         names = ("emotion", "probabilities", "onset", "apex", "offset", "strength", "confident")

@@ -22,6 +22,13 @@ VOCABULARY = {  # word: (who provides it, what it means)
 """The words that parts say they need and provide. A plugin may use words of its own; its README says what they mean."""
 
 
+REMEDIES = {
+    "au-labels": "give a column `aus`, or take the auxiliary task out",
+    "macro-clips": "add some by --macro NAME, or as rows of kind macro",
+}
+"""What to do where data lack a word that data can provide."""
+
+
 def unmet(parts: Sequence[Entry], data_provides: Collection[str] = ()) -> list[tuple[Entry, list[str]]]:
     """Each part with those of its needs that neither another part nor the data provides, in order of `parts`; parts that lack nothing are left out."""
     found = []
@@ -40,7 +47,8 @@ def check_needs(parts: Sequence[Entry], data_provides: Collection[str] | None = 
     """
     data = any_data() if data_provides is None else set(data_provides)
     for part, missing in unmet(parts, data):
-        raise NeedsError(f"{part.kind} '{part.name}'", missing, sorted(_offered(part, parts).union(data_provides or ())))
+        remedy = "; ".join(REMEDIES[word] for word in missing if word in REMEDIES and data_provides is not None)
+        raise NeedsError(f"{part.kind} '{part.name}'", missing, sorted(_offered(part, parts).union(data_provides or ())), remedy)
 
 
 def _offered(part: Entry, parts: Sequence[Entry]) -> set[str]:

@@ -87,10 +87,7 @@ class Prediction:
         ranked = sorted(event.probabilities.items(), key=lambda item: -item[1])
         shares = ", ".join(f"{label} {p:.0%}" for label, p in ranked)
         line = f"  onset {event.onset}, apex {event.apex}, offset {event.offset}: {shares}" + ("" if event.confident else " (no movement stands out)")
-        for task, outputs in event.auxiliary.items():
-            there = [f"{name} {p:.0%}" for of in outputs.values() for name, p in sorted(of.items(), key=lambda item: -item[1]) if p >= 0.5]
-            line += f"; {task}: {', '.join(there) or 'none'}"
-        return line
+        return "; ".join((line, *event.beside))
 
     def _repr_png_(self) -> bytes:
         from merzoo.pictures import png

@@ -66,7 +66,7 @@ class Registry:
         made by its name (`merzoo.compose`) is nobody's."""
         if kind == "model" and is_composed(name):
             spec = composed(self, name)
-            return [Entry("model", name, "", summary=spec.summary, plugin="made by its name", spec=spec)]
+            return [Entry("model", name, "", summary=spec.summary, plugin="several plugins", spec=spec)]
         claims = list(self._claims.get((kind, name), ()))
         prefix, slash, member = name.partition("/")
         if slash:

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from merzoo.compose import network_of
 from merzoo.entries import last_line
 from merzoo.errors import WeightsError
 from merzoo.specs import ModelSpec, WeightsSpec
@@ -44,7 +45,7 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
 
 def _from_path(spec: ModelSpec, path: Path) -> tuple[WeightsSpec, dict[str, Tensor]]:
     tensors, card = read(path)
-    if card.get("model") not in (None, spec.name):
+    if card.get("model") is not None and network_of(str(card["model"])) != network_of(spec.name):
         raise WeightsError(f"{path} holds weights of {card['model']!r}, not of {spec.name}; load them by that name")
     try:
         found = WeightsSpec(path.name, card["preset"], str(path), digest(path), card["labels"], card.get("trained_on") or {}, task=card.get("task", "classes"))

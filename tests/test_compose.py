@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from merzoo.cli import main
-from merzoo.compose import composed, lender
+from merzoo.compose import composed, lender, network_of
 from merzoo.data.clips import ClipData
-from merzoo.errors import NeedsError, UnknownNameError, UsageError
+from merzoo.errors import NeedsError, UnknownNameError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.recognizer import assemble, load
 from merzoo.registry import info, registry
+from merzoo.training.train import train
 
 LABELS = ("a", "b")
 
@@ -141,3 +142,24 @@ def test_registering_such_a_name_is_refused() -> None:
 
     assert not valid_name("a+b+c") and not valid_name("a,backbone.size=3")
     assert composed(registry(), "miacnet,backbone.size=96").backbone == "miacnet"
+
+
+def test_models_of_one_network_take_each_others_weights() -> None:
+    assert network_of("lightmannet,strategy.steps=2,head.dropout=0.1,strategy.adaptation.steps=3") == "lightmannet,head.dropout=0.1"
+    assert network_of("a+b+c,strategy.epochs=1") == "a+b+c" != network_of("a+b+d")
+
+
+def test_weights_go_on_under_other_options_of_the_training_alone(tiny: ClipData, tmp_path: Path) -> None:
+    name = "timm/test_resnet+linear+supervised,backbone.view=difference,backbone.size=48,preprocessing.size=64"
+    train(f"{name},strategy.epochs=1", "synthetic:tiny", out=tmp_path / "run")
+    weights = tmp_path / "run" / "weights.safetensors"
+    assert load(f"{name},strategy.lr=0.1", weights=weights).weights is not None
+    with pytest.raises(WeightsError, match="load them by that name"):
+        load(name.replace("size=48", "size=40"), weights=weights)
+
+
+def test_data_that_lack_something_say_how_to_give_it() -> None:
+    with pytest.raises(NeedsError, match="--macro NAME"):
+        assemble(registry().model("lightmannet"), "small", LABELS, data_provides=("emotion-labels",))
+    with pytest.raises(NeedsError, match="column `aus`"):
+        assemble(registry().model("famnet"), "small", LABELS, data_provides=("emotion-labels",))

@@ -14,7 +14,7 @@ from merzoo.cli.progress import progress
 from merzoo.evaluation.scores import TITLES
 
 MODEL = "A model by name (`merzoo list`), or BACKBONE+HEAD+STRATEGY[+TASK...] of any papers."
-SET = "Another option for a part of the model (repeat for more): backbone.size=112, strategy.epochs=5."
+SET = "Another option for backbone, head, strategy, preprocessing or an auxiliary task by its name (repeat for more); JSON or text: strategy.recipe.epochs=5."
 SKIP = "Leave out the clips that this text file names, a sample id a line."
 ROOT = "Where the data lie, if `merzoo data prepare` was not told; NAME=DIR for each where there are several."
 

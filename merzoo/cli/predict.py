@@ -87,6 +87,7 @@ def _show(prediction: Prediction, which: str) -> None:
     if prediction.events:
         rows = [_row(prediction, number, event) for number, event in enumerate(prediction.events, 1)]
         print_table(("", "emotion", "p", "onset", "apex", "offset", "time", "runners-up", ""), rows)
+        print_lines(f"{number}: {beside}" for number, event in enumerate(prediction.events, 1) for beside in event.beside)
     print_lines(lines[-1:])
 
 

@@ -23,6 +23,7 @@ from merzoo_lightmannet.episodes import EpisodeBatches
 from merzoo_lightmannet.objective import Objective
 
 LEVELS = ("bi", "single")
+EPOCHS = 200  # where neither epochs nor steps are given
 REMEDY = "give a data set with macro clips of these emotions (--macro), or train the parts lightmannet+linear+supervised, which need none"
 
 
@@ -45,7 +46,7 @@ class MetaAuxiliary(Strategy):
     through the inner steps; `first_order` takes their gradients for constants. level "single": Adam on L_pri + λ L_aux of the same samples, no inner step.
     aux_weight: λ; 0 is plain MAML, and with level "single" the primary task alone; no macro clip is then looked at, but the data must have some all the same,
     since what a strategy needs is told by its name.
-    support, query, macro_clips: clips a class of S, Q and M. gamma: of the focal loss. Budget: `steps`, or `epochs` of about as many clips as there are.
+    support, query, macro_clips: clips a class of S, Q and M. gamma: of the focal loss. Budget: `steps`, or else `epochs` of about as many clips as there are.
     augmentation, jitter, schedule, adaptation: fields of `Augmentation`, `IntervalJitter`, `Schedule`, `Adaptation`; interval_jitter False: no jitter.
     Raises `UsageError` for values that cannot be.
     """
@@ -64,7 +65,7 @@ class MetaAuxiliary(Strategy):
         macro_clips: int = 5,
         gamma: float = 2.0,
         weight_decay: float = 1e-4,
-        epochs: int = 200,
+        epochs: int | None = None,
         steps: int | None = None,
         augmentation: Mapping[str, Any] | None = None,
         jitter: Mapping[str, Any] | None = None,
@@ -80,7 +81,10 @@ class MetaAuxiliary(Strategy):
         for name, value in (("alpha", alpha), ("aux_weight", aux_weight), ("gamma", gamma), ("weight_decay", weight_decay)):
             check_number(f"meta-auxiliary: {name}", value)
         check_number("meta-auxiliary: beta", beta, above=True)
-        for name, budget in (("epochs", epochs), ("steps", 1 if steps is None else steps)):
+        if epochs is not None and steps is not None:
+            raise UsageError(f"meta-auxiliary: epochs {epochs!r} and steps {steps!r} are both given; set one of them to null")
+        epochs = EPOCHS if epochs is None and steps is None else epochs
+        for name, budget in (("epochs", 1 if epochs is None else epochs), ("steps", 1 if steps is None else steps)):
             check_number(f"meta-auxiliary: {name}", budget, 1, whole=True)
         for name, flag in (("first_order", first_order), ("interval_jitter", interval_jitter)):
             check_flag(f"meta-auxiliary: {name}", flag)
@@ -126,9 +130,8 @@ class MetaAuxiliary(Strategy):
         )
         paths = ("backbone", "head", *((f"auxiliary.{TASK}",) if macro is not None else ()))
         group = ParameterGroup(paths, self.beta, self.weight_decay)
-        epochs = self.epochs if self.steps is None else None
         loss: Loss = self.bilevel_loss if self.level == "bi" else self.single_loss
-        return GradientStage("episodes", batches, loss, (group,), epochs, self.steps, self.schedule, adam)
+        return GradientStage("episodes", batches, loss, (group,), self.epochs, self.steps, self.schedule, adam)
 
     def adapting(self, recognizer: Recognizer, data: TrainingData) -> GradientStage:
         """The stage of the few-shot mode: L_pri of all its clips at once, constant rate, no momentum, no macro clips."""
