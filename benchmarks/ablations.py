@@ -33,7 +33,6 @@ VARIANTS: dict[str, dict[str, str]] = {  # paper: {what is shown: the model's na
         "from scratch, two branches": "miacnet",
         "from scratch, action only": "miacnet,backbone.branches=action",
         "MA2MI, δ 0.04 to 0.08 s": "miacnet-ma2mi,strategy.delta.seconds=[0.04,0.08]",
-        "MA2MI, δ 0.2 to 0.4 s": "miacnet-ma2mi,strategy.delta.seconds=[0.2,0.4]",
     },
     "lightmannet": {
         "full: bi-level, macro alignment": "lightmannet",
