@@ -199,7 +199,7 @@ def test_bad_weights_by_path(tiny, folder, tmp_path, capsys, kind):
     [
         (["--model", "tniy"], "did you mean tiny"),
         (["--model", "tiny", "--weights", "second"], "first"),
-        (["--model", "flow-svm"], "without weights"),
+        (["--model", "resnet18-apex"], "without weights"),
         (["--model", "tiny", "--interval", "1,2"], "three frame numbers"),
         (["--model", "tiny", "--interval", "a,b,c"], "ONSET,APEX,OFFSET"),
         (["--model", "tiny", "--interval", "5,2,9"], "order"),
