@@ -32,7 +32,7 @@ def test_the_readme_s_table_is_made_from_the_committed_results(monkeypatch: pyte
         put(text, "another table", made)
 
 
-@pytest.mark.parametrize("paper", sorted(path.stem.removeprefix("ablation_") for path in RESULTS.glob("ablation_*.json")))
+@pytest.mark.parametrize("paper", ["ma2mi", "lightmannet", "famnet"])
 def test_tables_of_ablations_are_made_from_the_committed_results(paper: str, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = json.loads((RESULTS / f"ablation_{paper}.json").read_text(encoding="utf-8"))
     ablations = script("ablations", monkeypatch)
