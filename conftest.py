@@ -7,4 +7,5 @@ import torch
 
 
 def pytest_configure() -> None:
+    """Before anything is collected."""
     torch.set_num_threads(1)

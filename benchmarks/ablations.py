@@ -20,7 +20,7 @@ from command import put_table
 
 from merzoo.evaluation.compare import compare
 from merzoo.evaluation.evaluate import evaluate
-from merzoo.evaluation.runs import RunFolder, result
+from merzoo.evaluation.runs import RunFolder
 
 DATA, PROTOCOL, PRESET = "synthetic:development", "subject-4fold", "small"
 HERE = Path(__file__).resolve().parent
@@ -57,8 +57,7 @@ def measure(paper: str, out: Path, seeds: int, jobs: int) -> None:
     for shown, model in VARIANTS[paper].items():
         started = time.monotonic()
         at = out / paper / shown.replace(" ", "_").replace(",", "")
-        evaluate(model, DATA, PROTOCOL, out=at, preset=PRESET, seeds=seeds, jobs=jobs, resume=at.exists())
-        one = result(RunFolder.open(at))
+        one = evaluate(model, DATA, PROTOCOL, out=at, preset=PRESET, seeds=seeds, jobs=jobs, resume=at.exists())
         units = next((out["scores"]["au_f1"] for task in one.get("auxiliary", {}).values() for out in task.values()), None)
         row = {"shown": shown, "model": model, **{key: one[key] for key in ("scores", "per_seed", "parameters", "seconds", "tested")}, "au_f1": units}
         if first is not None:

@@ -20,7 +20,7 @@ from command import put_table
 from merzoo.data.synthetic.fairness import fairness
 from merzoo.evaluation.compare import compare
 from merzoo.evaluation.evaluate import evaluate
-from merzoo.evaluation.runs import RunFolder, result
+from merzoo.evaluation.runs import RunFolder
 
 DATA = "synthetic:benchmark"
 NOTES = {  # model: what the README says of it
@@ -80,8 +80,7 @@ def measure(out: Path, models: list[str], seeds: int, jobs: int) -> None:
     for model in models:
         started = time.monotonic()
         at = out / model
-        evaluate(model, DATA, out=at, preset="small", seeds=seeds, jobs=jobs, resume=at.exists())
-        known["models"][model] = result(RunFolder.open(at))
+        known["models"][model] = evaluate(model, DATA, out=at, preset="small", seeds=seeds, jobs=jobs, resume=at.exists())
         kept = {(one["a"], one["b"]): one for one in known["differences"] if model not in (one["a"], one["b"])}  # those of the earlier run are gone
         kept |= {(a, b): difference(out, a, b) for a, b in PAIRS if model in (a, b) and all((out / name / "result.json").is_file() for name in (a, b))}
         known["differences"] = [kept[pair] for pair in PAIRS if pair in kept]
