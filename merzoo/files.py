@@ -15,6 +15,12 @@ from merzoo.text import plain
 MAX_BYTES = 64 * 2**20  # one JSON file; a fold of 3,000 samples and 7 classes has about 1 MiB
 
 
+def cache_folder() -> Path:
+    """Where everything lies that can be made again, such as clip stores: `MERZOO_CACHE`, else the user's cache folder."""
+    base = os.environ.get("MERZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "merzoo"
+    return Path(base).expanduser()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises `RunError` for a file that is missing, too large, no JSON, not an object, or holds what JSON cannot (NaN, infinite
     numbers, lone surrogates)."""

@@ -23,8 +23,9 @@ from filelock import FileLock
 
 from merzoo.data.prepare import BadClips
 from merzoo.data.skipping import read_skip
-from merzoo.data.store import ClipStore, cache_folder, open_store, plan, store_key, verify
+from merzoo.data.store import ClipStore, open_store, plan, store_key, verify
 from merzoo.errors import DataError, MerzooError, MerzooWarning
+from merzoo.files import cache_folder
 from merzoo.specs import Preprocessing
 from merzoo.text import byte_count
 

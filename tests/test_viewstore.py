@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from merzoo.data.clips import ClipData, Clips, IntervalJitter
-from merzoo.data.store import cache_folder
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.data.viewstore import ViewFile, view_key
 from merzoo.errors import LeakageError, MerzooWarning
+from merzoo.files import cache_folder
 from merzoo.interval import Interval
 from merzoo.registry import registry
 from merzoo.specs import Preprocessing, View

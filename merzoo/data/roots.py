@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from merzoo.data.store import cache_folder
 from merzoo.errors import DataError, MerzooError
-from merzoo.files import dumps, write_atomically
+from merzoo.files import cache_folder, dumps, write_atomically
 
 
 def root_of(name: str, given: Mapping[str, Path]) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 
 from merzoo.data.table import ClipSource
 from merzoo.errors import DataError
+from merzoo.files import cache_folder
 from merzoo.specs import Preprocessing
 
 LAYOUT = 2  # raised when the files below change their meaning
@@ -25,12 +26,6 @@ MAPS = 128  # chunks that a store holds open at once: each takes a file descript
 INDEX = "store.json"
 
 Progress = Callable[[int, int], None]  # clips (or chunks) done, of how many
-
-
-def cache_folder() -> Path:
-    """Where stores lie: `MERZOO_CACHE`, else the user's cache folder."""
-    base = os.environ.get("MERZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "merzoo"
-    return Path(base).expanduser()
 
 
 def store_key(source: ClipSource, preprocessing: Preprocessing) -> str:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from merzoo.data.store import cache_folder, sha256_of
+from merzoo.data.store import sha256_of
 from merzoo.errors import MerzooWarning
+from merzoo.files import cache_folder
 from merzoo.interval import Interval
 from merzoo.text import plain
 from merzoo.views.base import ViewKind

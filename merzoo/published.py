@@ -1,0 +1,194 @@
+"""A published model: a folder (or a repository on the Hub) of config.json, model.safetensors and a model card. Nothing in it is ever run or imported."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from merzoo.describe import tree
+from merzoo.errors import MerzooError, UnknownNameError, WeightsError
+from merzoo.registry import registry
+from merzoo.specs import ModelSpec, Preset, WeightsSpec
+from merzoo.text import plain
+from merzoo.version import __version__
+
+if TYPE_CHECKING:
+    from merzoo.recognizer import Recognizer
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FORMAT = 1  # raised when the fields below change their meaning
+MAX_BYTES = 2**20  # of config.json; 10,000 subject ids take a quarter of it
+MAX_TEXT = 300  # characters of one name
+MAX_NAMES = 20_000  # subjects
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What config.json says. `options`, `views` and `preprocessing` are what the preset stood for when it was published.
+
+    options: {backbone, head, auxiliary, strategy} of the preset. views: {"train", "test": {input: [view]}, "reduce"}. plugins: {distribution: version} of
+    its parts. sha256, bytes: of model.safetensors.
+    """
+
+    model: str
+    preset: str
+    labels: tuple[str, ...]
+    task: str
+    options: Mapping[str, Any]
+    views: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    plugins: Mapping[str, str]
+    sha256: str
+    bytes: int
+    trained_on: Mapping[str, Any]
+    protocol: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    merzoo: str = __version__
+
+    def to_json(self) -> dict[str, Any]:
+        """The object in config.json."""
+        facts = tree(self)
+        digest, size = facts.pop("sha256"), facts.pop("bytes")
+        return {"format": FORMAT, **facts, "weights": {"file": WEIGHTS, "sha256": digest, "bytes": size}}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> Config:
+        """Raises `WeightsError` naming `where` and the field, for anything that is not what `to_json` writes; further fields are ignored."""
+        look = _Look(f"{where}: {CONFIG}")
+        facts = look.mapping(value, "its content")
+        if facts.get("format") != FORMAT:
+            wrote = f", it was written by merzoo {plain(facts.get('merzoo'), 40)}" if facts.get("merzoo") else ""
+            raise WeightsError(f"{where}: {CONFIG} has the format {plain(facts.get('format'), 40)}, this merzoo reads {FORMAT}{wrote}; use that version")
+        weights = look.mapping(facts.get("weights"), "weights")
+        if weights.get("file") != WEIGHTS:
+            look.fail("weights.file", f"'{WEIGHTS}'")
+        digest, size = weights.get("sha256"), weights.get("bytes")
+        if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
+            look.fail("weights.sha256", "64 hex digits")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            look.fail("weights.bytes", "a number of bytes")
+        trained_on = look.mapping(facts.get("trained_on"), "trained_on")
+        look.texts(trained_on.get("subjects", []), "trained_on.subjects", MAX_NAMES)
+        return cls(
+            **{name: look.text(facts.get(name), name) for name in ("model", "preset", "task", "merzoo")},
+            **{name: look.text(facts.get(name, ""), name, empty=True) for name in ("protocol", "licence")},
+            **{name: look.mapping(facts.get(name), name) for name in ("options", "views", "preprocessing", "metrics")},
+            labels=look.texts(facts.get("labels"), "labels", 100),
+            plugins={look.text(k, "plugins"): look.text(v, "plugins", empty=True) for k, v in look.mapping(facts.get("plugins"), "plugins").items()},
+            sha256=str(digest),
+            bytes=int(size),  # type: ignore[arg-type]
+            trained_on=trained_on,
+        )
+
+    def weights_spec(self, tag: str, source: str) -> WeightsSpec:
+        """As weights of the model, under a tag, from a source. Raises `WeightsError`."""
+        about: dict[str, Any] = {"trained_on": self.trained_on, "protocol": self.protocol, "metrics": self.metrics, "licence": self.licence, "task": self.task}
+        return WeightsSpec(tag, self.preset, source, self.sha256, self.labels, **about)
+
+    def spec(self, where: str) -> ModelSpec:
+        """The specification of the model as it is installed here. Raises `WeightsError` where its plugin is not installed, or a network of other options
+        or views is meant by its name today."""
+        try:
+            spec = registry().model(self.model)
+            registry().parts(spec)
+        except UnknownNameError as error:
+            named = " and ".join(plain(f"{name} {version}".strip(), 80) for name, version in self.plugins.items() if name != "merzoo")
+            remedy = f"install the plugin, if you trust it (its config names {named or 'none'})"
+            raise WeightsError(f"{where} is a model '{plain(self.model, 80)}', which is not known here ({plain(error, 200)}); {remedy}") from None
+        if other := _differences(self, network_facts(spec, self.preset)):
+            versions = ", ".join(plain(f"{name} {version}", 80) for name, version in self.plugins.items())
+            raise WeightsError(f"{where} was published with other settings of {spec.name} ({self.preset}): {other}; install the versions it names ({versions})")
+        return spec
+
+
+def network_facts(spec: ModelSpec, preset: str) -> dict[str, Any]:
+    """Options, views and preprocessing that a preset stands for, as plain data. Raises `UnknownNameError` for a preset that is none."""
+    options: Preset = spec.preset(preset)
+    facts = tree(options)
+    preprocessing = facts.pop("preprocessing")
+    views = {"train": tree(spec.train_views), "test": tree(spec.test_views), "reduce": spec.reduce}
+    return {"options": facts, "views": views, "preprocessing": preprocessing}
+
+
+def _differences(config: Config, here: Mapping[str, Any]) -> str:
+    """In what the network or its inputs were other when they were published; how it was trained may change."""
+    there = {"options": dict(config.options), "views": dict(config.views), "preprocessing": dict(config.preprocessing)}
+    found = []
+    for name, keys in (("options", ("backbone", "head", "auxiliary")), ("views", ("test", "reduce")), ("preprocessing", ("aligner", "size"))):
+        for key in keys:
+            if there[name].get(key) != here[name].get(key):
+                found.append(f"{name}.{key} was {plain(json.dumps(there[name].get(key)), 120)}, here it is {plain(json.dumps(here[name].get(key)), 120)}")
+    return "; ".join(found)
+
+
+def config_of(recognizer: Recognizer, weights: Path, card: Mapping[str, Any], **about: Any) -> Config:
+    """The config of a recogniser whose weights lie in a file, with what their card says. about: protocol, metrics, licence.
+
+    Raises `WeightsError` where the file cannot be read.
+    """
+    from merzoo.weights import digest
+
+    spec = recognizer.spec
+    facts = network_facts(spec, recognizer.preset)
+    parts = {entry.plugin for entry in (*registry().parts(spec), *registry().views(spec))}
+    versions = {record.distribution: record.version for record in registry().records if record.name in parts}
+    size = weights.stat().st_size
+    return Config(
+        spec.name, recognizer.preset, recognizer.labels, recognizer.task, **facts, plugins=versions,
+        sha256=digest(weights), bytes=size, trained_on=dict(card["trained_on"]), **about,
+    )  # fmt: skip
+
+
+def read_config(folder: Path | str, where: str = "") -> Config:
+    """The config of a published folder, read with distrust. where: how messages call it. Raises `WeightsError`."""
+    path, where = Path(folder) / CONFIG, where or str(folder)
+    try:
+        if not path.is_file():
+            raise WeightsError(f"{where} has no {CONFIG}; give a folder that `merzoo publish` made")
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise WeightsError(f"{where}: {CONFIG} is larger than {MAX_BYTES >> 20} MiB, which no published model's is; do not use it")
+        value = json.loads(text.decode("utf-8"), parse_constant=_no_number)
+    except MerzooError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{where}: {CONFIG} cannot be read as JSON ({plain(error, 120)}); it was not made by `merzoo publish`, or is damaged") from None
+    return Config.from_json(value, where)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+class _Look:
+    """Checks whose failure names the place and the field."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def fail(self, name: str, wanted: str) -> None:
+        raise WeightsError(f"{self.where}: {name} is not {wanted}; it was not made by `merzoo publish`, or is damaged")
+
+    def mapping(self, value: Any, name: str) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            self.fail(name, "an object")
+        return value  # type: ignore[no-any-return]
+
+    def text(self, value: Any, name: str, empty: bool = False) -> str:
+        if not isinstance(value, str) or len(value) > MAX_TEXT or not (value or empty):
+            self.fail(name, f"a text of at most {MAX_TEXT} characters")
+        return str(value)
+
+    def texts(self, value: Any, name: str, most: int) -> tuple[str, ...]:
+        if not isinstance(value, list) or len(value) > most:
+            self.fail(name, f"a list of at most {most} texts")
+        return tuple(self.text(item, name) for item in value)
+
+
