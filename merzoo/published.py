@@ -68,23 +68,19 @@ class Config:
         weights = look.mapping(facts.get("weights"), "weights")
         if weights.get("file") != WEIGHTS:
             look.fail("weights.file", f"'{WEIGHTS}'")
-        digest, size = weights.get("sha256"), weights.get("bytes")
+        digest: Any = weights.get("sha256")
+        size: Any = weights.get("bytes")
         if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
             look.fail("weights.sha256", "64 hex digits")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             look.fail("weights.bytes", "a number of bytes")
         trained_on = look.mapping(facts.get("trained_on"), "trained_on")
         look.texts(trained_on.get("subjects", []), "trained_on.subjects", MAX_NAMES)
-        return cls(
-            **{name: look.text(facts.get(name), name) for name in ("model", "preset", "task", "merzoo")},
-            **{name: look.text(facts.get(name, ""), name, empty=True) for name in ("protocol", "licence")},
-            **{name: look.mapping(facts.get(name), name) for name in ("options", "views", "preprocessing", "metrics")},
-            labels=look.texts(facts.get("labels"), "labels", 100),
-            plugins={look.text(k, "plugins"): look.text(v, "plugins", empty=True) for k, v in look.mapping(facts.get("plugins"), "plugins").items()},
-            sha256=str(digest),
-            bytes=int(size),  # type: ignore[arg-type]
-            trained_on=trained_on,
-        )
+        fields: dict[str, Any] = {name: look.text(facts.get(name), name) for name in ("model", "preset", "task", "merzoo")}
+        fields |= {name: look.text(facts.get(name, ""), name, empty=True) for name in ("protocol", "licence")}
+        fields |= {name: look.mapping(facts.get(name), name) for name in ("options", "views", "preprocessing", "metrics")}
+        fields["plugins"] = {look.text(k, "plugins"): look.text(v, "plugins", empty=True) for k, v in look.mapping(facts.get("plugins"), "plugins").items()}
+        return cls(labels=look.texts(facts.get("labels"), "labels", 100), sha256=digest, bytes=size, trained_on=trained_on, **fields)
 
     def weights_spec(self, tag: str, source: str) -> WeightsSpec:
         """As weights of the model, under a tag, from a source. Raises `WeightsError`."""

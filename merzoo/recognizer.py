@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from merzoo.entries import last_line
 from merzoo.errors import NeedsError, UsageError
+from merzoo.hub import is_published
 from merzoo.interfaces import AuxiliaryTask, Backbone, Batch, Features, Head, Strategy
 from merzoo.making import make, make_view
 from merzoo.needs import check_needs
@@ -221,15 +222,22 @@ def load(
     labels: Sequence[str] | None = None,
     device: str | torch.device = "cpu",
 ) -> Recognizer:
-    """A model by name, ready to predict: `load("miacnet-ma2mi")`, `load("miacnet-ma2mi@tag")`.
+    """A model by name, ready to predict: `load("miacnet-ma2mi")`, `load("miacnet-ma2mi@tag")`, or one that somebody published and whose plugin is installed:
+    `load("hf-hub:org/repo@revision")`, `load("local-dir:PATH")`. Nothing of a repository is run.
 
     A tag is given once, by @ or as `weights`.
 
-    weights: "default" takes the model's first weights (those it comes with); a tag; a path to a .safetensors file; None for random weights of the
-    full preset. labels and preset go with weights=None; weights know theirs. Raises `UnknownNameError`, `WeightsError`, `NeedsError`, `UsageError`.
+    weights: "default" takes the model's first weights (those it comes with); a tag; a path to a .safetensors file; a published model, by the same two
+    spellings; None for random weights of the full preset. labels and preset go with weights=None; weights know theirs.
+
+    Raises `UnknownNameError`, `WeightsError`, `NeedsError`, `UsageError`.
     """
     from merzoo.weights import open_weights
 
+    if is_published(name):
+        if weights != "default":
+            raise UsageError(f"{name} names its weights itself; leave {str(weights)!r} out")
+        return _published(name, preset, labels).to(device)
     name, _, tag = name.partition("@")
     spec = registry().model(name)
     if tag and weights != "default":
@@ -240,13 +248,26 @@ def load(
             raise UsageError(f"{name}: random weights know no labels; give labels=[…]")
         return assemble(spec, preset or _first_preset(spec), labels).eval().to(device)
     found, tensors = open_weights(spec, weights)
+    return _filled(spec, found, tensors, preset, labels).to(device)
+
+
+def _published(where: str, preset: str | None, labels: Sequence[str] | None) -> Recognizer:
+    from merzoo.hub import open_published
+    from merzoo.weights import checked
+
+    found = open_published(where)
+    return _filled(found.config.spec(where), found.weights, checked(found.file, found.weights.sha256), preset, labels)
+
+
+def _filled(spec: ModelSpec, found: WeightsSpec, tensors: Mapping[str, Tensor], preset: str | None, labels: Sequence[str] | None) -> Recognizer:
+    """The recogniser that these weights are of, with them, ready to predict."""
     for what, asked, own in (("preset", preset, found.preset), ("labels", None if labels is None else tuple(labels), found.labels)):
         if asked is not None and asked != own:
-            raise UsageError(f"{name}: weights '{found.tag}' are of {what} {own!r}, not {asked!r}; leave the {what} out, or use weights=None")
+            raise UsageError(f"{spec.name}: weights '{found.tag}' are of {what} {own!r}, not {asked!r}; leave the {what} out, or use weights=None")
     recognizer = assemble(spec, found.preset, found.labels, found.task, for_training=False)
     fill(recognizer, tensors, found.tag)
     recognizer.weights = found
-    return recognizer.eval().to(device)
+    return recognizer.eval()
 
 
 def _first_preset(spec: ModelSpec) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -15,9 +14,12 @@ from typing import Any
 from torch import Tensor
 
 from merzoo.compose import network_of
+from merzoo.digests import sha256, stamp
 from merzoo.entries import last_line
 from merzoo.errors import WeightsError
+from merzoo.hub import fetch, is_published, open_published
 from merzoo.specs import ModelSpec, WeightsSpec
+from merzoo.text import plain
 
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})/(?P<file>[\w./-]+)")
 PACKAGE = re.compile(r"package:(?P<package>[A-Za-z_][\w.]*)/(?P<file>[\w./-]+)")
@@ -26,10 +28,17 @@ HEADER_LIMIT = 16 * 2**20  # bytes; a header of a million tensors is far smaller
 
 
 def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict[str, Tensor]]:
-    """The weights of a model by tag ("default": the first) or path, verified and read.
+    """The weights of a model by tag ("default": the first), path, or as somebody published them (`hf-hub:org/repo[@revision]`, `local-dir:PATH`), verified and
+    read.
 
     Raises `UnknownNameError` for an unknown tag, `WeightsError` for a file that is missing, damaged, a pickle, or not what its hash says.
     """
+    if is_published(wanted):
+        published = open_published(str(wanted))
+        if network_of(published.config.model) != network_of(spec.name):
+            raise WeightsError(f"{wanted} holds weights of {plain(published.config.model, 80)!r}, not of {spec.name}; load them by that name")
+        published.config.spec(published.where)
+        return published.weights, checked(published.file, published.weights.sha256)
     if isinstance(wanted, Path) or "/" in str(wanted) or str(wanted).endswith((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")):
         return _from_path(spec, Path(wanted))
     if wanted == "default":
@@ -38,9 +47,21 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
         found = spec.weights[0]
     else:
         found = spec.weights_of(str(wanted))
-    path = locate(found)
-    verify(path, found.sha256)
-    return found, read(path)[0]
+    return found, checked(locate(found), found.sha256)
+
+
+def checked(path: Path, expected: str) -> dict[str, Tensor]:
+    """The tensors of a file that hashes to `expected`. Raises `WeightsError` where it does not, cannot be read, or changed while it was read."""
+    try:
+        before = stamp(path)
+        verify(path, expected)
+        tensors = read(path)[0]
+        after = stamp(path)
+    except OSError as error:
+        raise WeightsError(f"weights {path} cannot be read ({error.strerror}); check the path") from error
+    if before != after:
+        raise WeightsError(f"weights {path} changed while they were read; try again")
+    return tensors
 
 
 def _from_path(spec: ModelSpec, path: Path) -> tuple[WeightsSpec, dict[str, Tensor]]:
@@ -71,13 +92,7 @@ def locate(weights: WeightsSpec) -> Path:
         match = HUB.fullmatch(source)
         if not match or not _inside(match["file"]):
             raise WeightsError(f"weights source {source!r} is not hf://org/repo@<40 hex digits>/file; pin the commit")
-        from huggingface_hub import hf_hub_download
-
-        try:
-            return Path(hf_hub_download(match["repo"], match["file"], revision=match["revision"]))
-        except Exception as error:  # the Hub client raises many kinds; all mean that the file cannot be had
-            why = (str(error).splitlines() or [type(error).__name__])[0]
-            raise WeightsError(f"weights '{weights.tag}' cannot be fetched from {source}: {why}; go online, or give a path") from error
+        return fetch(match["repo"], match["file"], match["revision"])
     return Path(source)
 
 
@@ -87,19 +102,18 @@ def _inside(name: str) -> bool:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
+    """sha256 of a file, in hex; that of a large one is remembered (see `merzoo.digests`)."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise WeightsError(f"weights {path} cannot be read ({error.strerror}); check the path") from error
 
 
-def verify(path: Path, sha256: str) -> None:
-    """Raise `WeightsError` unless the file hashes to `sha256`."""
+def verify(path: Path, expected: str) -> None:
+    """Raise `WeightsError` unless the sha256 of the file is `expected`."""
     found = digest(path)
-    if found != sha256:
-        raise WeightsError(f"weights {path} are damaged or changed: sha256 {found[:12]}… instead of {sha256[:12]}…; reinstall the plugin or fetch them again")
+    if found != expected:
+        raise WeightsError(f"weights {path} are damaged or changed: sha256 {found[:12]}… instead of {expected[:12]}…; reinstall the plugin, or delete the file and fetch it again")
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -146,9 +160,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) ->
 
     scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     # Copies: the format refuses tensors that share memory, as tied weights do.
-    plain = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    copies = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     try:
-        scratch.write_bytes(save(plain, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)}))  # not save_file, whose files only their owner may read
+        scratch.write_bytes(save(copies, metadata={"merzoo": json.dumps(dict(card), sort_keys=True)}))  # not save_file, whose files only their owner may read
         scratch.replace(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"weights {path} cannot be written ({error}); free space or choose another folder") from error
