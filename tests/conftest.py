@@ -12,6 +12,9 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from hub_client import HubClient
+    from hub_server import Hub
+
     from merzoo.data.clips import ClipData
 
 
@@ -83,3 +86,25 @@ def tiny(clip_cache: Path) -> ClipData:
     from merzoo.specs import Preprocessing
 
     return ClipData(SyntheticFaces("tiny"), Preprocessing(size=64))
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """An empty Hub on loopback, with a folder of its own for its clients."""
+    from hub_server import Hub
+
+    home = tmp_path / "hf"
+    home.mkdir()
+    server = Hub(home)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=[1, 2], ids=["hub1", "hub2"])
+def hub_client(request: pytest.FixtureRequest, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> HubClient:
+    """huggingface_hub 1.x and 2.x in processes of their own, against `hub`: one of them is installed, the other an overlay made once a session."""
+    from hub_client import HubClient, installed_major, overlay
+
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return HubClient(hub, request.param, None if request.param == installed_major() else overlay(root, request.param))

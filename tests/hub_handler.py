@@ -1,0 +1,307 @@
+"""How the loopback Hub of the tests answers one HTTP request."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from hub_store import NAMESPACES, OWNER, Blob, Refusal, Repo, is_lfs, missing
+
+if TYPE_CHECKING:
+    from hub_server import Fault, Hub, Request
+
+NAME = r"(?P<name>[\w.-]+/[\w.-]+?)"
+PAGE = b"<!DOCTYPE html><html><head><title>Welcome to the hotel</title></head><body>Please log in.</body></html>"
+CHUNK = 64 * 1024  # bytes
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection; `hub` and `origin` are set by the server that makes the class."""
+
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+    origin: str
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on stderr; `Hub.requests` is the log."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def answer(self) -> None:
+        """Log the request, meet its fault, and send what its route gives."""
+        from hub_server import Request
+
+        url = urlsplit(self.path)
+        self.route = unquote(url.path)
+        self.query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+        self.body = self._read()
+        origin = "cdn" if self.route.startswith("/cdn/") else self.origin
+        seen = self.headers.get
+        self.request_log: Request = Request(
+            self.command, self.route, origin, seen("Range"), seen("Authorization"), url.netloc or seen("Host", ""), proxied=bool(url.netloc)
+        )
+        with self.hub.lock:
+            self.hub.requests.append(self.request_log)
+        self.met: Fault | None = self.hub.take(self.command, self.route)
+        if self.met and self.met.kind == "delay":
+            time.sleep(self.met.options["seconds"])
+        if self.met and self.met.kind == "status":
+            code, headers = self.met.options.get("code", 503), self.met.options.get("headers", {})
+            return self.send(code, json.dumps({"error": HTTPStatus(code).phrase}).encode(), headers)
+        if self.met and self.met.kind == "html":
+            return self.send(200, PAGE, {"Content-Type": "text/html"})
+        try:
+            return self._route()
+        except Refusal as refusal:
+            headers = {"X-Error-Message": refusal.message, **({"X-Error-Code": refusal.code} if refusal.code else {})}
+            return self.send(refusal.status, json.dumps({"error": refusal.message}).encode(), headers)
+        except Exception as error:
+            return self.send(500, json.dumps({"error": f"fault of the test server: {error!r}"}).encode(), {})
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
+
+    def _read(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _route(self) -> None:
+        for method, pattern, function in ROUTES:
+            match = re.fullmatch(pattern, self.route)
+            if match and self.command in method.split():
+                return function(self, **match.groupdict())
+        raise Refusal(404, "", f"the test server has no {self.command} {self.route}")
+
+    def token(self) -> str | None:
+        """The bearer's token, or None."""
+        return self.headers.get("Authorization", "").removeprefix("Bearer ").strip() or None
+
+    def repo(self, name: str, **wanted: bool) -> Repo:
+        """A repository, if whoever asks may do what is wanted."""
+        found = self.hub.repos.get(name)
+        if found is None:
+            raise missing(self.token())
+        found.admit(self.token(), **wanted)
+        return found
+
+    def json(self, value: object, status: int = 200) -> None:
+        self.send(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send the status, the headers and, but for HEAD, the body, with whatever fault this request meets."""
+        kind, options = (self.met.kind, self.met.options) if self.met else ("", {})
+        if kind == "bytes":
+            body = bytes(byte ^ 0x5A for byte in body)
+        if kind == "cut":
+            body = body[: options["after"]]
+        left_out = {name.lower() for name in options.get("without", ("X-Repo-Commit",))} if kind == "headers" else set()
+        self.request_log.status = status
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            if name.lower() not in left_out:
+                self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self._send_body(body, kind, options)
+
+    def _send_body(self, body: bytes, kind: str, options: Mapping[str, Any]) -> None:
+        stop = min(options["after"], len(body)) if kind == "drop" else len(body)
+        step = max(1, min(CHUNK, options["rate"] // 20)) if kind == "slow" else CHUNK
+        for start in range(0, stop, step):
+            part = body[start : min(start + step, stop)]
+            self.wfile.write(part)
+            self.request_log.sent += len(part)
+            if kind == "slow":
+                time.sleep(len(part) / options["rate"])
+        if kind == "drop":
+            self.close_connection = True
+            if options.get("reset"):  # lingering for no time sends RST in the place of FIN
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+
+    def send_content(self, content: bytes, headers: Mapping[str, str]) -> None:
+        """A file or the range of it that was asked for: 200, 206 or 416."""
+        size = len(content)
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", **headers}
+        if not match:
+            return self.send(200, content, headers)
+        start, stop = int(match[1]), min(int(match[2] or size - 1), size - 1)
+        if start > stop:
+            return self.send(416, b"", {**headers, "Content-Range": f"bytes */{size}"})
+        return self.send(206, content[start : stop + 1], {**headers, "Content-Range": f"bytes {start}-{stop}/{size}"})
+
+
+def resolve(handler: Handler, name: str, revision: str, path: str) -> None:
+    """A file: itself if small, else a redirect to the large storage."""
+    repo = handler.repo(name, content=True)
+    try:
+        commit, blob = repo.file(revision, path)
+    except Refusal as refusal:
+        known = {"X-Repo-Commit": repo.resolve(revision)} if refusal.code == "EntryNotFound" else {}
+        headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message, **known}
+        return handler.send(refusal.status, refusal.message.encode(), headers)
+    facts = {"X-Repo-Commit": commit, "ETag": f'"{blob.etag}"'}
+    if not blob.lfs:
+        return handler.send_content(blob.content, facts)
+    linked = {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(len(blob.content)), "Location": f"{handler.hub.cdn}/cdn/{blob.sha256}"}
+    return handler.send(302, b"Found", {**facts, **linked})
+
+
+def large(handler: Handler, oid: str) -> None:
+    """A large file, to anyone: on the real CDN the address is signed."""
+    blob = handler.hub.objects.get(oid)
+    if blob is None:
+        raise Refusal(403, "", "AccessDenied")
+    handler.send_content(blob.content, {"ETag": f'"{oid}"'})
+
+
+def store(handler: Handler, oid: str) -> None:
+    """The upload of a large file."""
+    blob = Blob(handler.body, lfs=True)
+    if blob.sha256 != oid:
+        raise Refusal(400, "", "XAmzContentSHA256Mismatch")
+    handler.hub.objects[oid] = blob
+    handler.send(200, b"", {"ETag": f'"{oid}"'})
+
+
+def batch(handler: Handler, name: str) -> None:
+    """git-lfs' batch: where to put each large file; nothing where it is there already."""
+    handler.repo(name, write=True)
+    rows: list[dict[str, Any]] = []
+    for one in json.loads(handler.body)["objects"]:
+        upload = {"href": f"{handler.hub.cdn}/cdn/{one['oid']}", "header": {}}
+        verify = {"href": f"{handler.hub.endpoint}/{name}.git/info/lfs/objects/verify", "header": {}}
+        rows.append({**one} if one["oid"] in handler.hub.objects else {**one, "authenticated": True, "actions": {"upload": upload, "verify": verify}})
+    handler.json({"transfer": "basic", "objects": rows})
+
+
+def verify(handler: Handler, name: str) -> None:
+    """Whether a large file arrived whole."""
+    handler.repo(name, write=True)
+    asked = json.loads(handler.body)
+    found = handler.hub.objects.get(asked["oid"])
+    if found is None or len(found.content) != asked["size"]:
+        raise Refusal(404, "", "object not found, or of another size")
+    handler.json({})
+
+
+def preupload(handler: Handler, name: str, revision: str) -> None:
+    """Which of the files are large ones, and what is there under their names."""
+    repo = handler.repo(name, write=True)
+    old = repo.commits[repo.resolve(revision)]
+    rows = []
+    for one in json.loads(handler.body)["files"]:
+        known = {"oid": old[one["path"]].etag} if one["path"] in old else {}
+        rows.append({"path": one["path"], "uploadMode": "lfs" if is_lfs(one["path"], one["size"]) else "regular", "shouldIgnore": False, **known})
+    handler.json({"files": rows})
+
+
+def commit(handler: Handler, name: str, revision: str) -> None:
+    """A commit, one operation a line."""
+    repo = handler.repo(name, write=True)
+    header: dict[str, Any] = {}
+    added: dict[str, Blob] = {}
+    deleted: list[str] = []
+    for line in handler.body.splitlines():
+        row = json.loads(line)
+        kind, value = row["key"], row["value"]
+        if kind == "header":
+            header = value
+        elif kind == "file":
+            added[value["path"]] = Blob(base64.b64decode(value["content"]), lfs=False)
+        elif kind == "lfsFile":
+            if value["oid"] not in handler.hub.objects:
+                raise Refusal(400, "", f"LFS pointer pointed to a file that does not exist: {value['path']}")
+            added[value["path"]] = handler.hub.objects[value["oid"]]
+        elif kind in ("deletedFile", "deletedFolder"):
+            deleted.append(value["path"].rstrip("/") + ("/" if kind == "deletedFolder" else ""))
+    with handler.hub.lock:
+        if revision not in repo.refs:
+            raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        if header.get("parentCommit") and not repo.refs[revision].startswith(header["parentCommit"]):
+            raise Refusal(412, "", "A commit has happened since. Please refresh and try again.")
+        oid = repo.commit(added, tuple(deleted), header["summary"], revision)
+    handler.json({"success": True, "commitOid": oid, "commitUrl": f"{handler.hub.endpoint}/{name}/commit/{oid}", "hookOutput": ""})
+
+
+def create(handler: Handler) -> None:
+    """A new repository, with git's attributes in a first commit."""
+    asked = json.loads(handler.body)
+    if handler.token() is None:
+        raise Refusal(401, "", "Invalid username or password.")
+    owner = asked.get("organization") or NAMESPACES[0]
+    name = f"{owner}/{asked['name']}"
+    if handler.token() != OWNER or owner not in NAMESPACES:
+        raise Refusal(403, "", f'You don\'t have the rights to create a model under the namespace "{owner}"')
+    url = f"{handler.hub.endpoint}/{name}"
+    with handler.hub.lock:
+        if name in handler.hub.repos:
+            return handler.json({"error": "You already created this model repo", "url": url}, 409)
+        private = asked.get("visibility") == "private" or asked.get("private") is True
+        handler.hub.repos[name] = Repo(name, private=private)
+    return handler.json({"url": url, "name": name, "id": name})
+
+
+def whoami(handler: Handler) -> None:
+    """Whose token it is."""
+    if handler.token() != OWNER:
+        raise Refusal(401, "", "Invalid credentials in Authorization header")
+    auth = {"type": "access_token", "accessToken": {"displayName": "tests", "role": "write"}}
+    handler.json({"type": "user", "name": NAMESPACES[0], "fullname": "Tester", "orgs": [{"type": "org", "name": NAMESPACES[1]}], "auth": auth})
+
+
+def check_yaml(handler: Handler) -> None:
+    """The head of a model card: here only that there is one; the Hub's own rules are its own."""
+    content = json.loads(handler.body)["content"]
+    warnings = [] if content.startswith("---\n") else [{"message": "empty or missing yaml metadata in repo card"}]
+    handler.json({"errors": [], "warnings": warnings})
+
+
+def refs(handler: Handler, name: str) -> None:
+    """Branches and tags."""
+    repo = handler.repo(name)
+    rows = [{"name": ref, "ref": f"refs/{'heads' if ref == 'main' else 'tags'}/{ref}", "targetCommit": oid} for ref, oid in repo.refs.items()]
+    handler.json({"branches": [row for row in rows if row["name"] == "main"], "tags": [row for row in rows if row["name"] != "main"], "converts": []})
+
+
+def tree(handler: Handler, name: str, revision: str, folder: str | None) -> None:
+    """A listing, on one page."""
+    handler.json(handler.repo(name).tree(revision, (folder or "").strip("/"), handler.query.get("recursive", "").lower() in ("true", "1")))
+
+
+def info(handler: Handler, name: str, revision: str | None = None) -> None:
+    handler.json(handler.repo(name).info(revision or "main"))
+
+
+ROUTES: list[tuple[str, str, Callable[..., None]]] = [
+    ("GET HEAD", rf"/{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", resolve),
+    ("GET HEAD", r"/cdn/(?P<oid>[0-9a-f]{64})", large),
+    ("PUT", r"/cdn/(?P<oid>[0-9a-f]{64})", store),
+    ("POST", rf"/{NAME}\.git/info/lfs/objects/batch", batch),
+    ("POST", rf"/{NAME}\.git/info/lfs/objects/verify", verify),
+    ("POST", rf"/api/models/{NAME}/preupload/(?P<revision>.+)", preupload),
+    ("POST", rf"/api/models/{NAME}/commit/(?P<revision>.+)", commit),
+    ("POST", r"/api/repos/create", create),
+    ("POST", r"/api/validate-yaml", check_yaml),
+    ("GET", r"/api/whoami-v2", whoami),
+    ("GET", rf"/api/models/{NAME}/refs", refs),
+    ("GET", rf"/api/models/{NAME}/tree/(?P<revision>[^/]+)(?P<folder>/.*)?", tree),
+    ("GET HEAD", rf"/api/models/{NAME}(/revision/(?P<revision>.+))?", info),
+]
