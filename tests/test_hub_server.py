@@ -159,12 +159,19 @@ def test_only_the_owner_writes(hub: Hub, hub_client: HubClient) -> None:
     assert sorted(hub.repos) == ["org/model"]
 
 
-def test_a_dropped_body_is_continued(hub: Hub, hub_client: HubClient) -> None:
-    commit = hub.put("org/model", {"model.safetensors": LARGE})
-    hub.fault("/cdn/*", "drop", method="GET", after=100_000)
-    assert _said(hub_client.python(DOWNLOAD, "org/model", "model.safetensors", commit))[0][1] == _sha(LARGE)
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_dropped_body_is_continued(hub: Hub, hub_client: HubClient, reset: bool) -> None:
+    """The client writes in blocks of 10 MiB, and goes on from the last whole one; a connection that is reset is its end."""
+    content = os.urandom(11_500_000)
+    commit = hub.put("org/model", {"model.safetensors": content})
+    hub.fault("/cdn/*", "drop", method="GET", after=11_000_000, reset=reset)
+    done = hub_client.python(DOWNLOAD, "org/model", "model.safetensors", commit)
+    if reset:
+        assert "ReadError" in _failure(done)
+        return
+    assert _said(done)[0][1] == _sha(content)
     first, second = hub.seen("GET", "/cdn/*")
-    assert (first.status, first.sent, second.status, second.range, second.sent) == (200, 100_000, 206, "bytes=100000-", 200_000)
+    assert (first.status, first.sent, second.status, second.range, second.sent) == (200, 11_000_000, 206, "bytes=10485760-", 11_500_000 - 10_485_760)
 
 
 def test_faults_that_pass(hub: Hub, hub_client: HubClient) -> None:
