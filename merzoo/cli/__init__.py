@@ -34,6 +34,8 @@ VERBS = {  # verb: (module, attribute, one line of help)
     "reproduce": ("reproduce", "command", "Measure again what a paper reports."),
     "compare": ("compare", "command", "Compare two runs, subject by subject."),
     "audit": ("audit", "command", "Look for what would make a run's score untrue."),
+    "new-plugin": ("new_plugin", "command", "Write a plugin to begin from."),
+    "check-plugin": ("check_plugin", "command", "Check a plugin, and say how to mend what is wrong."),
     "leaderboard": ("leaderboard", "app", "Make the board from a folder of runs."),
 }
 """Every verb, in the order of the help text."""
