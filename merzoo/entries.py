@@ -6,13 +6,14 @@ import functools
 import importlib
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from merzoo.errors import PluginError, UsageError
 from merzoo.specs import ModelSpec, valid_name
 from merzoo.text import plain
+from merzoo.wellformed import fault
 
 Kind = Literal["model", "backbone", "head", "auxiliary-task", "strategy", "dataset", "view", "aligner"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -33,18 +34,24 @@ class Entry:
     spec: ModelSpec | None = None
     family: bool = False  # `name` is the prefix of a whole family
     member: str = ""  # of a family: what follows the slash
+    distribution: str = ""  # that the plugin came with
 
     @property
     def shown(self) -> str:
         """The name as listings show it: a family is `prefix/*`."""
         return f"{self.name}/*" if self.family else self.name
 
+    @property
+    def credit(self) -> str:
+        """The plugin, with its distribution where that has another name."""
+        return credit(self.plugin, self.distribution)
+
     def of_member(self, member: str) -> Entry | None:
         """The entry of one member of this family, or None where no such name can be."""
         name = f"{self.name}/{member}"
         if not self.family or not valid_name(name):
             return None
-        return Entry(self.kind, name, self.target, self.needs, self.provides, self.summary, self.plugin, member=member)
+        return Entry(self.kind, name, self.target, self.needs, self.provides, self.summary, self.plugin, member=member, distribution=self.distribution)
 
     def load(self) -> Any:
         """Import and return the target; for a family's member, the target with `member=` filled in.
@@ -60,10 +67,15 @@ class Entry:
             found: Any = importlib.import_module(module)
             for step in attribute.split("."):
                 found = getattr(found, step)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             why = f"{self.target} cannot be loaded ({last_line(error)})"
-            raise PluginError(f"{self.kind} '{self.name}' of plugin {self.plugin}: {why}; update or reinstall the plugin") from error
+            raise PluginError(f"{self.kind} '{self.name}' of plugin {self.credit}: {why}; update or reinstall the plugin") from error
         return functools.partial(found, member=self.member) if self.member else found
+
+
+def credit(plugin: str, distribution: str) -> str:
+    """A plugin as messages name it: with its distribution, which is what one installs, where that has another name."""
+    return plugin if distribution in ("", plugin) else f"{plugin} (distribution {distribution})"
 
 
 def last_line(error: BaseException) -> str:
@@ -79,8 +91,9 @@ class Register:
     others stand, and `merzoo plugins` says why.
     """
 
-    def __init__(self, plugin: str) -> None:
-        self.plugin = plugin
+    def __init__(self, plugin: str, distribution: str = "", taken: Collection[tuple[str, str]] = ()) -> None:
+        self.plugin, self.distribution = plugin, distribution
+        self.taken = taken  # (kind, name as shown) of what comes with merzoo
         self.entries: list[Entry] = []
         self.renamed: list[tuple[Kind, str, str]] = []  # (kind, old, new)
         self.refused: list[str] = []  # one printable reason each
@@ -119,16 +132,10 @@ class Register:
 
     def model(self, spec: ModelSpec) -> None:
         """A model: which parts, views, presets and weights go together. That its parts exist is checked when it is asked for."""
-        if not isinstance(spec, ModelSpec):
-            self._refuse("model", spec, "is no merzoo.specs.ModelSpec")
-            return
-        wrong = [name for name in _names_in(spec) if not valid_name(name)]
-        if wrong:
-            self._refuse("model", spec.name, f"uses the name {_quoted(wrong[0])}, which is not lower-case words joined by - _ or .")
-        elif not isinstance(spec.summary, str):
-            self._refuse("model", spec.name, "has a summary that is no string")
+        if wrong := fault(spec):
+            self._refuse("model", getattr(spec, "name", type(spec).__name__), wrong)
         elif self._is_new("model", spec.name):
-            self.entries.append(Entry("model", spec.name, "", summary=spec.summary, plugin=self.plugin, spec=spec))
+            self.entries.append(Entry("model", spec.name, "", summary=spec.summary, plugin=self.plugin, spec=spec, distribution=self.distribution))
 
     def deprecated(self, kind: Kind, old: str, new: str) -> None:
         """Keep an old name working: asking for it warns and gives the new one."""
@@ -148,10 +155,15 @@ class Register:
             self._refuse(kind, name, "has needs or provides that are not a sequence of lower-case words")
         elif not isinstance(summary, str):
             self._refuse(kind, name, "has a summary that is no string")
-        elif self._is_new(kind, name):
-            self.entries.append(Entry(kind, name, target, tuple(needs), tuple(provides), summary, self.plugin, family=family))
+        elif self._is_new(kind, name, family):
+            entry = Entry(kind, name, target, tuple(needs), tuple(provides), summary, self.plugin, family=family, distribution=self.distribution)
+            self.entries.append(entry)
 
-    def _is_new(self, kind: Kind, name: str) -> bool:
+    def _is_new(self, kind: Kind, name: str, family: bool = False) -> bool:
+        prefix, slash, _ = name.partition("/")
+        if (kind, f"{name}/*" if family else name) in self.taken or (slash and (kind, f"{prefix}/*") in self.taken):
+            self._refuse(kind, name, "belongs to merzoo itself; the plugin must take another name")
+            return False
         if any((entry.kind, entry.name) == (kind, name) for entry in self.entries):
             self._refuse(kind, name, "is registered twice by the same plugin")
             return False
@@ -167,10 +179,3 @@ def _quoted(name: object) -> str:
 
 def _words(words: object) -> bool:
     return isinstance(words, Sequence) and not isinstance(words, str) and all(valid_name(word) for word in words)
-
-
-def _names_in(spec: ModelSpec) -> list[str]:
-    views = [view.kind for side in (spec.train_views, spec.test_views) for looks in side.values() for view in looks]
-    aligners = [preset.preprocessing.aligner for preset in spec.presets.values()]
-    tags = [weights.tag for weights in spec.weights]
-    return [spec.name, spec.backbone, spec.head, *spec.auxiliary, spec.strategy, *views, *aligners, *spec.presets, *tags]

@@ -40,11 +40,11 @@ class UnknownNameError(MerzooError):
 
 
 class CollisionError(MerzooError):
-    """Two plugins claim one name; holds both."""
+    """Two plugins claim one name; holds both. credits: the same plugins as the message names them."""
 
-    def __init__(self, kind: str, name: str, plugins: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, plugins: Iterable[str], credits: Iterable[str] = ()) -> None:
         self.kind, self.name, self.plugins = kind, name, tuple(plugins)
-        super().__init__(f"{kind} '{name}' is claimed by {' and '.join(self.plugins)}; block one with MERZOO_PLUGINS=-{self.plugins[-1]}")
+        super().__init__(f"{kind} '{name}' is claimed by {' and '.join(tuple(credits) or self.plugins)}; block one with MERZOO_PLUGINS=-{self.plugins[-1]}")
 
 
 class PluginError(MerzooError):

@@ -1,57 +1,55 @@
-"""Finding and loading plugins, each behind its own guard, so that a broken one costs a line in `merzoo plugins` and nothing else."""
+"""Loading plugins, each behind its own guard, so that a broken one costs a line in `merzoo plugins` and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.metadata
+import difflib
 import inspect
 import os
-import re
 import sys
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pluggy
 
 from merzoo import hookspecs
-from merzoo.entries import Register, last_line
-from merzoo.errors import MerzooWarning
+from merzoo.entries import Entry, Register, credit, last_line
+from merzoo.errors import MerzooWarning, UnknownNameError
+from merzoo.installed import BUILTIN, Found, installed, misfit, normal
 from merzoo.registry import Registry
 from merzoo.text import plain
 
 VARIABLE = "MERZOO_PLUGINS"
-BUILTIN = "merzoo-builtin"
 HOOK = "merzoo_register"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+SLOW_MS = 200  # a plugin that imports nothing heavy takes 1 to 5
+LIMIT = 300  # characters of an error
+__all__ = ["BUILTIN", "SLOW_MS", "VARIABLE", "Found", "PluginRecord", "installed", "load_registry", "record_of", "slow"]
+
+Status = Literal["ok", "failed", "blocked", "warning", "incompatible"]
 
 
 @dataclass
 class PluginRecord:
-    """How one plugin fared. Every text in it is safe to print."""
+    """How one plugin fared. Every text in it is safe to print.
+
+    status: "failed" and "incompatible" (its distribution requires another merzoo) are not loaded; with a "warning" it is, but for what `error` says.
+    """
 
     name: str
     distribution: str
     version: str
-    status: Literal["ok", "failed", "blocked", "warning"] = "ok"
+    status: Status = "ok"
     error: str = ""
     registers: dict[str, list[str]] = field(default_factory=dict)  # kind -> names
     load_ms: float = 0.0
 
-
-@dataclass(frozen=True)
-class Found:
-    """A plugin before it is loaded. `problem` says why it will not be."""
-
-    name: str
-    distribution: str
-    version: str
-    load: Callable[[], object]
-    problem: str = ""
+    @property
+    def shown(self) -> str:
+        """The plugin with its distribution, where that has another name."""
+        return credit(self.name, self.distribution)
 
 
 class _Manager(pluggy.PluginManager):
@@ -72,48 +70,65 @@ def load_registry(found: Iterable[Found] | None = None, choice: str | None = Non
     plugins = list(installed() if found is None else found)
     allowed = _chooser(os.environ.get(VARIABLE, "") if choice is None else choice, plugins)
     zoo = Registry()
+    ours: frozenset[tuple[str, str]] = frozenset()  # (kind, name): what comes with merzoo is nobody else's to claim
     for plugin in plugins:
         record = PluginRecord(plain(plugin.name, 80), plain(plugin.distribution, 80), plain(plugin.version, 40))
         zoo.records.append(record)
         if not allowed(plugin):
             record.status = "blocked"
         elif plugin.problem:
-            record.status, record.error = "failed", plain(plugin.problem, 300)
-        else:
-            register = _load_one(plugin, record)
+            record.status, record.error = "failed", plain(plugin.problem, LIMIT)
+        elif (problem := _misfit(plugin, record)) is not None:
+            register = _load_one(plugin, record, ours, problem)
             if register is not None:
                 zoo.add(register)
-        if record.status in ("failed", "warning"):
-            warnings.warn(f"plugin {record.name} {_verb(record)}: {record.error}; see 'merzoo plugins'", MerzooWarning, stacklevel=2)
+                if plugin.name == BUILTIN:
+                    ours = frozenset((entry.kind, entry.shown) for entry in register.entries)
+        if record.status not in ("ok", "blocked"):
+            warnings.warn(f"plugin {record.shown} {_VERBS[record.status]}: {record.error}; see 'merzoo plugins'", MerzooWarning, stacklevel=2)
+    _say_collisions(zoo)  # without a warning: until the name is asked for, it troubles nobody
     return zoo
 
 
-def _verb(record: PluginRecord) -> str:
-    return "failed" if record.status == "failed" else "has a problem"
+_VERBS = {"failed": "failed", "incompatible": "not loaded", "warning": "has a problem"}
 
 
-def _load_one(plugin: Found, record: PluginRecord) -> Register | None:
+def _misfit(plugin: Found, record: PluginRecord) -> str | None:
+    """None, and the record says why, where the plugin must not be loaded; else a problem with its requirements to be told, or ""."""
+    try:
+        why = misfit(plugin)
+    except Exception as error:  # it may work all the same
+        return f"a requirement of its distribution cannot be read ({last_line(error)})"
+    if why:
+        record.status, record.error = "incompatible", plain(why, LIMIT)
+        return None
+    return ""
+
+
+def _load_one(plugin: Found, record: PluginRecord, ours: frozenset[tuple[str, str]], problem: str) -> Register | None:
     """Import a plugin and call its hook; what it registered, or None where it failed (then nothing of it stays)."""
     # A manager of its own: pluggy calls all plugins in one go, and one that raises would stop the others.
     manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    register = Register(record.name)
+    register = Register(record.name, record.distribution, ours)
     began = time.perf_counter()
     try:
-        # What a plugin prints on import would end up inside --json.
-        with contextlib.redirect_stdout(sys.stderr):
+        # What a plugin prints on import would end up inside --json, and the filters that it sets would turn our warnings into errors.
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             manager.register(plugin.load(), name=plugin.name)
             manager.hook.merzoo_register(register=register)
-        problems = [*_misspelled(manager), *register.refused]
-    except (Exception, SystemExit) as error:
-        record.status, record.error = "failed", last_line(error)
+        problems = [*([problem] if problem else []), *_misspelled(manager), *register.refused]
+        for entry in register.entries:
+            record.registers.setdefault(entry.kind, []).append(entry.shown)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        record.status, record.error, record.registers = "failed", last_line(error), {}
         return None
     finally:
         record.load_ms = round((time.perf_counter() - began) * 1000, 2)
-    for entry in register.entries:
-        record.registers.setdefault(entry.kind, []).append(entry.shown)
     if problems:
-        record.status, record.error = "warning", plain("; ".join(problems), 300)
+        record.status, record.error = "warning", plain("; ".join(problems), LIMIT)
     return register
 
 
@@ -125,92 +140,51 @@ def _misspelled(manager: _Manager) -> list[str]:
     return problems if hooks else [f"it has no function {HOOK}(register)"]
 
 
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _say_collisions(zoo: Registry) -> None:
+    """Put into the records of all claimants which names they cannot both have."""
+    claims: dict[str, dict[str, list[Entry]]] = {}  # plugin -> the others -> its entries
+    for rivals in zoo.collisions():
+        for entry in rivals:
+            others = " and ".join(other.credit for other in rivals if other is not entry)
+            claims.setdefault(entry.plugin, {}).setdefault(others, []).append(entry)
+    for record in zoo.records:
+        for others, entries in claims.get(record.name, {}).items():
+            names = ", ".join(f"{entry.kind} '{entry.shown}'" for entry in entries[:3]) + (f" and {len(entries) - 3} more" if len(entries) > 3 else "")
+            told = f"{names}: also claimed by {others}; block one with {VARIABLE}=-{record.name}"
+            record.status, record.error = "warning", plain(f"{record.error}; {told}" if record.error else told, LIMIT)
+
+
+def slow(record: PluginRecord) -> str:
+    """A note on a plugin that holds up every command, or ""."""
+    if record.load_ms <= SLOW_MS:
+        return ""
+    return f"took {record.load_ms / 1000:.1f} s to load, for which every command waits; it should import its network when that is built, not before"
+
+
+def record_of(name: str, records: Iterable[PluginRecord]) -> PluginRecord:
+    """The record of a plugin, by its name or that of its distribution. Raises `UnknownNameError`."""
+    records = list(records)
+    for record in records:
+        if normal(name) == normal(record.name):
+            return record
+    for record in records:
+        if normal(name) == normal(record.distribution):
+            return record
+    near = difflib.get_close_matches(name, [record.name for record in records])
+    raise UnknownNameError("plugin", plain(name, 80), near, "(see `merzoo plugins`)")
 
 
 def _chooser(choice: str, plugins: Iterable[Found]) -> Callable[[Found], bool]:
     """Which plugins a MERZOO_PLUGINS value lets in; it may name a plugin or its distribution, and the built-in plugin always gets in."""
     words = [word.strip() for word in choice.split(",") if word.strip()]
-    block = {_normal(word[1:]) for word in words if word.startswith("-")}
-    allow = {_normal(word) for word in words if not word.startswith("-")}
-    known = {_normal(name) for plugin in plugins for name in (plugin.name, plugin.distribution)}
+    block = {normal(word[1:]) for word in words if word.startswith("-")}
+    allow = {normal(word) for word in words if not word.startswith("-")}
+    known = {normal(name) for plugin in plugins for name in (plugin.name, plugin.distribution)}
     for word in sorted((block | allow) - known):
         warnings.warn(f"{VARIABLE} names '{plain(word, 80)}', which is not an installed plugin; see 'merzoo plugins'", MerzooWarning, stacklevel=3)
 
     def allowed(plugin: Found) -> bool:
-        names = {_normal(plugin.name), _normal(plugin.distribution)}
+        names = {normal(plugin.name), normal(plugin.distribution)}
         return plugin.name == BUILTIN or (not names & block and (not allow or bool(names & allow)))
 
     return allowed
-
-
-def installed() -> list[Found]:
-    """Every plugin among the installed distributions, ours first, sorted by name.
-
-    Distributions are read one at a time: `importlib.metadata.entry_points()` raises for all where one has a damaged entry_points.txt.
-    """
-    found = list(_scan())
-    if not any(plugin.name == BUILTIN and not plugin.problem for plugin in found):  # run from a checkout that is not installed
-        found.append(_builtin())
-    claims = Counter(_normal(plugin.name) for plugin in found)
-    apart = [plugin for plugin in found if claims[_normal(plugin.name)] == 1]
-    for name in sorted(name for name, count in claims.items() if count > 1):
-        apart += _settle([plugin for plugin in found if _normal(plugin.name) == name])
-    return sorted(apart, key=lambda plugin: (plugin.name != BUILTIN, plugin.name, plugin.distribution))
-
-
-def _scan() -> Iterator[Found]:
-    """The plugins of each distribution on the path; where one is there twice, the first counts, as for imports."""
-    seen: set[str] = set()
-    for distribution in importlib.metadata.distributions():
-        text = _entry_points_text(distribution)
-        if f"[{hookspecs.PROJECT}]" not in text:
-            continue
-        name, version = _name_of(distribution)
-        if _normal(name) in seen:
-            continue
-        seen.add(_normal(name))
-        try:
-            points = [point for point in distribution.entry_points if point.group == hookspecs.PROJECT]
-        except Exception as error:
-            yield Found(name, name, version, _nothing, f"its entry_points.txt cannot be read ({last_line(error)}); reinstall it")
-            continue
-        for point in points:
-            problem = "" if _NAME.fullmatch(point.name) else "the name of its entry point is not made of letters, digits and - _ ."
-            yield Found(point.name, name, version, point.load, problem)
-
-
-def _entry_points_text(distribution: importlib.metadata.Distribution) -> str:
-    try:
-        return distribution.read_text("entry_points.txt") or ""
-    except (OSError, UnicodeError):
-        return ""
-
-
-def _name_of(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
-    try:
-        return distribution.metadata["Name"] or "unknown", distribution.metadata["Version"] or ""
-    except Exception:  # damaged METADATA: the plugin may still work
-        return "unknown", ""
-
-
-def _nothing() -> object:
-    return None
-
-
-def _builtin() -> Found:
-    from merzoo.version import __version__
-
-    return Found(BUILTIN, "merzoo", __version__, lambda: importlib.import_module("merzoo.builtin"))
-
-
-def _settle(same: list[Found]) -> list[Found]:
-    """Several distributions bring a plugin of one name: none is loaded, but nobody can displace the built-in one."""
-    ours = [plugin for plugin in same if plugin.name == BUILTIN and plugin.distribution == "merzoo"]
-    if ours:
-        taken = f"the name {BUILTIN} belongs to merzoo"
-        return [ours[0], *(Found(p.name, p.distribution, p.version, p.load, taken) for p in same if p.distribution != "merzoo")]
-    names = " and ".join(plugin.distribution for plugin in same)
-    problem = f"the plugin name is claimed by the distributions {names}; uninstall one of them"
-    return [Found(same[0].name, names, "", _nothing, problem)]

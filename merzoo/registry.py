@@ -37,29 +37,32 @@ class Registry:
         for kind, old, new in register.renamed:
             self._deprecated.setdefault((kind, old), []).append((new, register.plugin))
 
-    def get(self, kind: Kind | str, name: str) -> Entry:
+    def get(self, kind: Kind | str, name: str, plugin: str = "") -> Entry:
         """The entry of that kind and name; a family's member (`timm/resnet18`) resolves through its prefix, a deprecated name warns and forwards.
+
+        plugin: whose model asks; where several claim the name, its own is meant, so that a stranger's claim breaks no model.
 
         Raises `UnknownNameError` with near names, and `CollisionError` where two plugins claim the name.
         """
-        return self._get(kind, name, seen=())
+        return self._get(kind, name, plugin, seen=())
 
-    def _get(self, kind: str, name: str, seen: tuple[str, ...]) -> Entry:
+    def _get(self, kind: str, name: str, plugin: str, seen: tuple[str, ...]) -> Entry:
         if kind not in KINDS:
             raise UnknownNameError("kind", kind, difflib.get_close_matches(kind, KINDS), f"(kinds: {', '.join(KINDS)})")
         claims = self._claims_of(kind, name)
         if claims:
-            if len(claims) > 1:
-                raise CollisionError(kind, name, [entry.plugin for entry in claims])
-            return claims[0]
+            own = [entry for entry in claims if entry.plugin == plugin]
+            if len(claims) > 1 and not own:
+                raise CollisionError(kind, name, [entry.plugin for entry in claims], [entry.credit for entry in claims])
+            return (own or claims)[0]
         forwards = self._deprecated.get((kind, name), [])
         if not forwards or name in seen:
             raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list{'' if kind == 'model' else f' --kind {kind}'}`)")
         if len(forwards) > 1:
-            raise CollisionError(f"deprecated {kind}", name, [plugin for _, plugin in forwards])
-        new, plugin = forwards[0]
-        warnings.warn(f"{kind} '{name}' is deprecated by {plugin}; use '{new}'", MerzooWarning, stacklevel=3)
-        return self._get(kind, new, (*seen, name))
+            raise CollisionError(f"deprecated {kind}", name, [by for _, by in forwards])
+        new, by = forwards[0]
+        warnings.warn(f"{kind} '{name}' is deprecated by {by}; use '{new}'", MerzooWarning, stacklevel=3)
+        return self._get(kind, new, plugin, (*seen, name))
 
     def _claims_of(self, kind: str, name: str) -> list[Entry]:
         """Every plugin's claim to a name. A family's own plugin may register one of its members apart; anybody else who does collides with it. A model that is
@@ -74,6 +77,11 @@ class Registry:
             families = (entry for entry in self._families.get((kind, prefix), ()) if entry.plugin not in owners)
             claims += [found for entry in families if (found := entry.of_member(member)) is not None]
         return claims
+
+    def collisions(self) -> list[list[Entry]]:
+        """Every name that several plugins claim, with all claims."""
+        claims = [*(self._claims_of(kind, name) for kind, name in self._claims), *self._families.values()]
+        return [rivals for rivals in claims if len({entry.plugin for entry in rivals}) > 1]
 
     def kinds_of(self, name: str) -> list[str]:
         """The kinds that have something under this name, models first."""
@@ -121,9 +129,11 @@ class Registry:
 
     def _parts_of(self, spec: ModelSpec, wanted: Iterable[tuple[Kind, str]]) -> list[Entry]:
         found = []
+        models = self._claims.get(("model", spec.name.partition(",")[0]), ())  # with other options it is still its plugin's
+        plugin = models[0].plugin if len(models) == 1 else ""
         for kind, name in wanted:
             try:
-                found.append(self.get(kind, name))
+                found.append(self.get(kind, name, plugin))
             except UnknownNameError as error:
                 hint = "(install the plugin that has it, or see `merzoo plugins`)"
                 raise UnknownNameError(f"{kind} of model {spec.name}", name, error.near, hint) from None

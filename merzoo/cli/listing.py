@@ -1,8 +1,7 @@
-"""`merzoo list`, `merzoo info` and `merzoo plugins`: what there is. Nothing here imports torch."""
+"""`merzoo list` and `merzoo info`: what there is. Nothing here imports torch."""
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -69,21 +68,6 @@ def info(
         print_json(facts)
     else:
         print_lines(_text(facts))
-
-
-def plugins(json: Json = False) -> None:
-    """List the installed plugins, with what each registers or why it failed."""
-    records = registry().records
-    if json:
-        print_json([dataclasses.asdict(record) for record in records])
-        return
-    head = ("name", "version", "status", "registers", "load")
-    print_table(head, [(r.name, r.version, r.status, _counts(r.registers), f"{r.load_ms:.0f} ms") for r in records])
-    print_lines(f"{record.name} ({record.distribution}): {record.error}" for record in records if record.error)
-
-
-def _counts(registers: dict[str, list[str]]) -> str:
-    return ", ".join(f"{len(names)} {kind}" for kind, names in registers.items()) or "-"
 
 
 def _text(facts: dict[str, Any]) -> Iterator[str]:
