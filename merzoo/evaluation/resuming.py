@@ -16,12 +16,12 @@ def check_same(there: Mapping[str, Any], asked: Mapping[str, Any], path: Path, r
     """Raise `RunError` unless run.json (`there`) is of the run that is asked for and may be continued; warn where it was begun in another environment."""
     if there["kind"] != asked["kind"]:
         raise RunError(f"{path} holds a run of another kind ({there['kind']}, not {asked['kind']}); choose another --out")
-    differs = next(_differences(_asked(there), _asked(asked)), None)
+    differs = next(differences(_asked(there), _asked(asked)), None)
     if differs:
         raise RunError(f"{path} holds a run asked differently: {differs}; choose another --out")
     if not resume:
         raise RunError(f"{path} already holds this run; continue it with --resume or choose another --out")
-    other = next(_differences(there["environment"], asked["environment"]), None)
+    other = next(differences(there["environment"], asked["environment"]), None)
     if other:
         warnings.warn(f"{path} was begun elsewhere ({other}); its folds may differ in the last bits", MerzooWarning, stacklevel=4)
 
@@ -33,10 +33,10 @@ def _asked(facts: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _differences(there: Any, here: Any, field: str = "") -> Iterator[str]:
+def differences(there: Any, here: Any, field: str = "") -> Iterator[str]:
     """Each field in which two JSON values differ, as "preset is 'full' there and 'small' here"."""
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         for key in sorted(there.keys() | here.keys()):
-            yield from _differences(there.get(key), here.get(key), f"{field}.{key}" if field else key)
+            yield from differences(there.get(key), here.get(key), f"{field}.{key}" if field else key)
     elif there != here:
         yield f"{field} is {there!r} there and {here!r} here"
