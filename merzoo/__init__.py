@@ -9,8 +9,9 @@ from merzoo.version import __version__
 if TYPE_CHECKING:
     from merzoo.batch import predict_all
     from merzoo.evaluation.evaluate import evaluate
+    from merzoo.loading import load
     from merzoo.prediction import predict
-    from merzoo.recognizer import build, load
+    from merzoo.recognizer import build
     from merzoo.registry import info, list_models
 
 __all__ = ["__version__", "build", "evaluate", "info", "list_models", "load", "predict", "predict_all"]
@@ -20,7 +21,7 @@ _LAZY = {
     "evaluate": "merzoo.evaluation.evaluate",
     "info": "merzoo.registry",
     "list_models": "merzoo.registry",
-    "load": "merzoo.recognizer",
+    "load": "merzoo.loading",
     "predict": "merzoo.prediction",
     "predict_all": "merzoo.batch",
 }

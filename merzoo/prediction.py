@@ -205,7 +205,8 @@ def recognizer_of(model: str | Recognizer | None, weights: str | Path = "default
     """The recogniser that `predict` means by these, where it shall run; crops that are too small for it are refused here, not after the search."""
     import torch
 
-    from merzoo.recognizer import Recognizer, load
+    from merzoo.loading import load
+    from merzoo.recognizer import Recognizer
     from merzoo.views.base import centre
 
     if not isinstance(model, Recognizer):

@@ -1,10 +1,10 @@
-"""The recogniser: backbone, head and auxiliary tasks under one roof; made from a specification, or loaded with weights."""
+"""The recogniser: backbone, head and auxiliary tasks under one roof, made from a specification."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from merzoo.entries import last_line
 from merzoo.errors import NeedsError, UsageError
-from merzoo.hub import is_published
 from merzoo.interfaces import AuxiliaryTask, Backbone, Batch, Features, Head, Strategy
 from merzoo.making import make, make_view
 from merzoo.needs import check_needs
@@ -22,6 +21,7 @@ from merzoo.specs import Config, ModelSpec, Preprocessing, Preset, Task, View, W
 if TYPE_CHECKING:
     from merzoo.prediction import Prediction
 
+MAX_INPUT = 2**27  # numbers of one sample: half a gigabyte, or 300 colour frames of 384 px
 Part = str | tuple[str, Config]  # a registered name, or one with options
 
 
@@ -196,6 +196,8 @@ def feature_shapes(backbone: Backbone) -> Features:
 
     Told by one forward pass of zeros: a pass on the meta device computes less but costs a second, since it makes torch import its compiler.
     """
+    if sum(math.prod(shape) for shape in backbone.inputs.values()) > MAX_INPUT:
+        raise UsageError(f"{type(backbone).__name__} wants more than {MAX_INPUT:,} numbers a sample; give other options")
     batch = {name: torch.zeros((1, *shape)) for name, shape in backbone.inputs.items()}
     modes = {module: module.training for module in backbone.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in backbone.buffers()]
@@ -214,71 +216,9 @@ def feature_shapes(backbone: Backbone) -> Features:
             buffer.copy_(before)
 
 
-def load(
-    name: str,
-    weights: str | Path | None = "default",
-    *,
-    preset: str | None = None,
-    labels: Sequence[str] | None = None,
-    device: str | torch.device = "cpu",
-) -> Recognizer:
-    """A model by name, ready to predict: `load("miacnet-ma2mi")`, `load("miacnet-ma2mi@tag")`, or one that somebody published and whose plugin is installed:
-    `load("hf-hub:org/repo@revision")`, `load("local-dir:PATH")`. Nothing of a repository is run.
-
-    A tag is given once, by @ or as `weights`.
-
-    weights: "default" takes the model's first weights (those it comes with); a tag; a path to a .safetensors file; a published model, by the same two
-    spellings; None for random weights of the full preset. labels and preset go with weights=None; weights know theirs.
-
-    Raises `UnknownNameError`, `WeightsError`, `NeedsError`, `UsageError`.
-    """
-    from merzoo.weights import open_weights
-
-    if is_published(name):
-        if weights != "default":
-            raise UsageError(f"{name} names its weights itself; leave {str(weights)!r} out")
-        return _published(name, preset, labels).to(device)
-    name, _, tag = name.partition("@")
-    spec = registry().model(name)
-    if tag and weights != "default":
-        raise UsageError(f"{name}: weights are given twice, '{tag}' and {str(weights)!r}; leave one out")
-    weights = tag or weights
-    if weights is None:
-        if labels is None:
-            raise UsageError(f"{name}: random weights know no labels; give labels=[…]")
-        return assemble(spec, preset or _first_preset(spec), labels).eval().to(device)
-    found, tensors = open_weights(spec, weights)
-    return _filled(spec, found, tensors, preset, labels).to(device)
-
-
-def _published(where: str, preset: str | None, labels: Sequence[str] | None) -> Recognizer:
-    from merzoo.hub import open_published
-    from merzoo.weights import checked
-
-    found = open_published(where)
-    return _filled(found.config.spec(where), found.weights, checked(found.file, found.weights.sha256), preset, labels)
-
-
-def _filled(spec: ModelSpec, found: WeightsSpec, tensors: Mapping[str, Tensor], preset: str | None, labels: Sequence[str] | None) -> Recognizer:
-    """The recogniser that these weights are of, with them, ready to predict."""
-    for what, asked, own in (("preset", preset, found.preset), ("labels", None if labels is None else tuple(labels), found.labels)):
-        if asked is not None and asked != own:
-            raise UsageError(f"{spec.name}: weights '{found.tag}' are of {what} {own!r}, not {asked!r}; leave the {what} out, or use weights=None")
-    recognizer = assemble(spec, found.preset, found.labels, found.task, for_training=False)
-    fill(recognizer, tensors, found.tag)
-    recognizer.weights = found
-    return recognizer.eval()
-
-
-def _first_preset(spec: ModelSpec) -> str:
-    return "full" if "full" in spec.presets else next(iter(spec.presets))
-
-
 def fill(recognizer: Recognizer, tensors: Mapping[str, Tensor], tag: str) -> None:
     """Put weights into a recogniser, strictly: raises `WeightsError` that lists every key and shape that differs."""
     from merzoo.weights import differences
 
     differences(recognizer.saved(), tensors, f"{recognizer.spec.name}@{tag}")
     recognizer.load_state_dict(dict(tensors), strict=False)  # what `saved` leaves out (pretext tasks) may stay as it is
-
-

@@ -92,7 +92,7 @@ def locate(weights: WeightsSpec) -> Path:
         match = HUB.fullmatch(source)
         if not match or not _inside(match["file"]):
             raise WeightsError(f"weights source {source!r} is not hf://org/repo@<40 hex digits>/file; pin the commit")
-        return fetch(match["repo"], match["file"], match["revision"])
+        return fetch(match["repo"], match["file"], match["revision"], weights.sha256)
     return Path(source)
 
 
@@ -113,7 +113,7 @@ def verify(path: Path, expected: str) -> None:
     """Raise `WeightsError` unless the sha256 of the file is `expected`."""
     found = digest(path)
     if found != expected:
-        raise WeightsError(f"weights {path} are damaged or changed: sha256 {found[:12]}… instead of {expected[:12]}…; reinstall the plugin, or delete the file and fetch it again")
+        raise WeightsError(f"weights {path} are damaged or changed: sha256 {found[:12]}… instead of {expected[:12]}…; reinstall the plugin, or delete the file and fetch it")
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

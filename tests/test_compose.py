@@ -12,7 +12,8 @@ from merzoo.compose import composed, lender, network_of
 from merzoo.data.clips import ClipData
 from merzoo.errors import NeedsError, UnknownNameError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
-from merzoo.recognizer import assemble, load
+from merzoo.loading import load
+from merzoo.recognizer import assemble
 from merzoo.registry import info, registry
 from merzoo.training.train import train
 

@@ -9,7 +9,7 @@ import pytest
 from merzoo import embed
 from merzoo.data.clips import ClipData
 from merzoo.errors import LeakageError, UsageError
-from merzoo.recognizer import load
+from merzoo.loading import load
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, embedded
 from merzoo.weights import digest

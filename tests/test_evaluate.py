@@ -286,7 +286,7 @@ def die(plan: Plan, data: ClipData, progress: object) -> None:
 
 def test_train_gives_weights_that_load_and_know_their_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from merzoo.entries import Register
-    from merzoo.recognizer import load
+    from merzoo.loading import load
 
     if SPEC.name not in [e.name for e in registry().entries("model")]:
         register = Register("tests")

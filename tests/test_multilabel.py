@@ -19,7 +19,8 @@ from merzoo.errors import NeedsError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.runs import RunFolder
 from merzoo.interval import Interval
-from merzoo.recognizer import Recognizer, assemble, load
+from merzoo.loading import load
+from merzoo.recognizer import Recognizer, assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View, WeightsSpec
 from merzoo.training.batches import LabelledBatches

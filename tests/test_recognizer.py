@@ -17,8 +17,9 @@ from merzoo.data.clips import ClipData, Clips
 from merzoo.entries import Register
 from merzoo.errors import MerzooError, NeedsError, UnknownNameError, UsageError, WeightsError
 from merzoo.interfaces import AuxiliaryTask, Backbone, Features
+from merzoo.loading import load
 from merzoo.plugins import load_registry
-from merzoo.recognizer import Recognizer, assemble, build, feature_shapes, load
+from merzoo.recognizer import Recognizer, assemble, build, feature_shapes
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
 from merzoo.training.batches import test_batches

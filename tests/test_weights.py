@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 import merzoo
 from merzoo.entries import Register
 from merzoo.errors import LeakageError, MerzooError, UnknownNameError, WeightsError
-from merzoo.recognizer import Recognizer, assemble, load
+from merzoo.loading import load
+from merzoo.recognizer import Recognizer, assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, WeightsSpec
 from merzoo.weights import differences, digest, locate, open_weights, read, verify, write
