@@ -3,14 +3,21 @@ one line each. Its settings hold: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import re
+import sys
+import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from merzoo.digests import sha256
 from merzoo.entries import last_line
-from merzoo.errors import MerzooWarning, WeightsError
+from merzoo.errors import MerzooError, MerzooWarning, WeightsError
 from merzoo.published import CONFIG, WEIGHTS, Config, read_config
 from merzoo.specs import WeightsSpec
 from merzoo.text import plain
@@ -56,7 +63,8 @@ def open_published(where: str) -> Published:
     if revision != commit:
         warnings.warn(f"{where} may change; to load the same weights ever again, pin it: {HUB}{repo}@{commit}", MerzooWarning, stacklevel=4)
     source = f"hf://{repo}@{commit}/{WEIGHTS}"
-    return Published(where, config, fetch(repo, WEIGHTS, commit), config.weights_spec(f"{repo}@{commit[:12]}", source))
+    file = fetch(repo, WEIGHTS, commit, config.sha256)
+    return Published(where, config, file, config.weights_spec(f"{repo}@{commit[:12]}", source))
 
 
 def parse(where: str) -> tuple[str, str]:
@@ -68,17 +76,56 @@ def parse(where: str) -> tuple[str, str]:
     return repo, revision
 
 
-def fetch(repo: str, file: str, revision: str) -> Path:
+def fetch(repo: str, file: str, revision: str, expected: str = "") -> Path:
     """A file of a repository at a commit, branch or tag, in huggingface_hub's cache. What lies there is not asked for again where the revision is a commit.
 
-    Raises `WeightsError` that says why it cannot be had and what to do.
+    expected: its sha256, if known; a file in the cache that is another is fetched again, once. Raises `WeightsError` that says why it cannot be had and what
+    to do.
     """
+    where = f"{HUB}{repo}@{plain(revision, 60)}: {file}"
+    try:
+        path = _download(repo, file, revision)
+        if expected and sha256(path) != expected:
+            path = _download(repo, file, revision, force_download=True)
+            if (found := sha256(path)) != expected:
+                why = f"sha256 {found[:12]}… instead of {expected[:12]}…, fetched twice"
+                raise WeightsError(f"{where} is not the file that was published: {why}; ask whoever published it, or take another revision")
+    except MerzooError:
+        raise
+    except Exception as error:  # the client raises many kinds; all mean that the file cannot be had
+        raise WeightsError(f"{where} cannot be had: {reason(error)}") from error
+    return path
+
+
+def _download(repo: str, file: str, revision: str, force_download: bool = False) -> Path:
+    """The client's download. Beyond what the client tries again itself, so is a body that the server cannot give for a moment, or whose connection is reset."""
     from huggingface_hub import hf_hub_download
 
+    facts: dict[str, Any] = {"library_name": "merzoo", "library_version": __version__, "force_download": force_download}
+    with _retries_told():
+        for wait in (1.0, 3.0):  # s
+            try:
+                return Path(hf_hub_download(repo, file, revision=revision, **facts))
+            except Exception as error:
+                status = getattr(getattr(error, "response", None), "status_code", 0)
+                if status < 500 and type(error).__name__ != "ReadError":
+                    raise
+            time.sleep(wait)
+        return Path(hf_hub_download(repo, file, revision=revision, **facts))
+
+
+@contextlib.contextmanager
+def _retries_told() -> Iterator[None]:
+    """What the client says of each retry is for whoever sits before a terminal; elsewhere a failure is one line. HF_HUB_VERBOSITY overrules that."""
+    from huggingface_hub.utils import logging
+
+    before = logging.get_verbosity()
+    if not sys.stderr.isatty() and "HF_HUB_VERBOSITY" not in os.environ:
+        logging.set_verbosity_error()
     try:
-        return Path(hf_hub_download(repo, file, revision=revision, library_name="merzoo", library_version=__version__))
-    except Exception as error:  # the client raises many kinds; all mean that the file cannot be had
-        raise WeightsError(f"{HUB}{repo}@{plain(revision, 60)}: {file} cannot be had: {reason(error)}") from error
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def reason(error: BaseException) -> str:
@@ -95,13 +142,14 @@ def reason(error: BaseException) -> str:
             return _status(one)
         if isinstance(one, OSError) and one.errno in _FULL:
             return "the disk is full; free space, or set HF_HUB_CACHE to a folder with room"
-        if isinstance(one, PermissionError):
-            return f"{plain(one.filename, 200)} may not be written; set HF_HUB_CACHE to a folder of yours"
+        if isinstance(one, OSError) and one.filename:
+            return f"{plain(one.filename, 200)} cannot be written ({one.strerror}); set HF_HUB_CACHE to a folder of yours"
         if "Consistency check failed" in str(one):
-            return "the answer was cut short; try again"
+            return "what came has another length than the file; try again, or see whether the network asks for a log-in page first"
     return f"{last_line(error)}; try again, or see `merzoo doctor`"
 
 
+_BROKEN = "the connection broke off again and again; try again later (`merzoo doctor` looks at the network)"
 _REASONS = {
     "GatedRepoError": "its owners let people in one by one; ask for access on {endpoint}, then log in (`hf auth login`) or set HF_TOKEN",
     "DisabledRepoError": "the Hub has disabled this repository; look for another",
@@ -112,6 +160,8 @@ _REASONS = {
     "FileMetadataError": "what answered at {endpoint} is no Hub; check HF_ENDPOINT, and whether the network asks for a log-in page first",
     "ProxyError": "the proxy does not let it through; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
     "TimeoutException": "{endpoint} did not answer in time; try again, or set HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_ETAG_TIMEOUT to more seconds",
+    "ReadError": _BROKEN,
+    "RemoteProtocolError": _BROKEN,
     "TransportError": "{endpoint} cannot be reached; check the network, proxies and HF_ENDPOINT (`merzoo doctor`)",
     "HFValidationError": "the Hub takes no such name; copy it from the model's page",
 }
@@ -129,7 +179,9 @@ def _status(error: BaseException) -> str:
         return "the Hub is asked too often (429); wait a few minutes, or log in (`hf auth login`), which allows more"
     if status >= 500:
         return f"the Hub is out of order ({status}); try again later"
-    return f"the Hub answered {status} ({last_line(error)}); try again, or see `merzoo doctor`"
+    if status == 407:
+        return "the proxy asks who you are (407); put name and password into HTTPS_PROXY and HTTP_PROXY"
+    return f"the Hub answered {status} ({plain((str(error).splitlines() or [''])[0], 200)}); try again, or see `merzoo doctor`"
 
 
 def _endpoint() -> str:
