@@ -38,7 +38,7 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
         if network_of(published.config.model) != network_of(spec.name):
             raise WeightsError(f"{wanted} holds weights of {plain(published.config.model, 80)!r}, not of {spec.name}; load them by that name")
         published.config.spec(published.where)
-        return published.weights, checked(published.file, published.weights.sha256)
+        return published.weights, checked(published.file, published.config.sha256, published.config.bytes)
     if isinstance(wanted, Path) or "/" in str(wanted) or str(wanted).endswith((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")):
         return _from_path(spec, Path(wanted))
     if wanted == "default":
@@ -50,10 +50,14 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
     return found, checked(locate(found), found.sha256)
 
 
-def checked(path: Path, expected: str) -> dict[str, Tensor]:
-    """The tensors of a file that hashes to `expected`. Raises `WeightsError` where it does not, cannot be read, or changed while it was read."""
+def checked(path: Path, expected: str, size: int | None = None) -> dict[str, Tensor]:
+    """The tensors of a file that hashes to `expected` and has `size` bytes, if known. Raises `WeightsError` where it does not, cannot be read, or changed
+    while it was read."""
     try:
+        _check_start(path)  # hashing a device would never end
         before = stamp(path)
+        if size is not None and path.stat().st_size != size:
+            raise WeightsError(f"weights {path} have {path.stat().st_size} bytes and not the {size} that were published; fetch them anew")
         verify(path, expected)
         tensors = read(path)[0]
         after = stamp(path)
@@ -113,7 +117,7 @@ def verify(path: Path, expected: str) -> None:
     """Raise `WeightsError` unless the sha256 of the file is `expected`."""
     found = digest(path)
     if found != expected:
-        raise WeightsError(f"weights {path} are damaged or changed: sha256 {found[:12]}… instead of {expected[:12]}…; reinstall the plugin, or delete the file and fetch it")
+        raise WeightsError(f"weights {path} are damaged or changed: sha256 {found[:12]}… instead of {expected[:12]}…; reinstall the plugin or fetch them again")
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
