@@ -12,9 +12,10 @@ from string import Template
 
 from merzoo.errors import RunError, UsageError
 from merzoo.files import make_folder
+from merzoo.installed import normal
 from merzoo.registry import registry
 from merzoo.specs import valid_name
-from merzoo.text import canonical, plain
+from merzoo.text import plain
 from merzoo.version import __version__
 
 LONGEST = 40  # characters of a name: it becomes part of file names, of a class and of commands
@@ -61,12 +62,12 @@ def names_of(name: str, author: str = "") -> dict[str, str]:
     if not valid_name(name) or "/" in name or not name[0].isalpha() or len(name) > LONGEST:
         remedy = f"give lower-case words joined by - _ or ., beginning with a letter, {LONGEST} characters at most, as in tiny-net"
         raise UsageError(f"'{plain(name, 60)}' cannot be the name of a plugin; {remedy}")
-    if canonical(name).startswith("merzoo"):
+    if normal(name).startswith("merzoo"):
         raise UsageError(f"'{name}' cannot be the name of a plugin: the distribution will be called merzoo-NAME; leave merzoo- out")
     if not author.isprintable() or set(author) & set('"\\'):
         raise UsageError(f"--author {plain(author, 60)!r} cannot stand in pyproject.toml; leave out quotes, backslashes and line ends")
-    distribution = f"merzoo-{canonical(name)}"
-    words = canonical(name).split("-")
+    distribution = f"merzoo-{normal(name)}"
+    words = normal(name).split("-")
     return {
         "name": name,
         "distribution": distribution,
@@ -79,7 +80,7 @@ def names_of(name: str, author: str = "") -> dict[str, str]:
 
 def _check_free(name: str, names: Mapping[str, str]) -> None:
     """Raise `UsageError` where somebody has one of the names: a collision would cost both."""
-    taken = {canonical(found.name) for found in importlib.metadata.distributions() if isinstance(found.name, str)}
+    taken = {normal(found.name) for found in importlib.metadata.distributions() if isinstance(found.name, str)}
     if names["distribution"] in taken or importlib.util.find_spec(names["module"]) is not None:
         raise UsageError(f"{names['distribution']} is installed already; choose another name, or uninstall it")
     if kinds := registry().kinds_of(name):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 
 def plain(text: object, limit: int = 0) -> str:
     """One printable line: control characters, terminal escapes, line ends and invisible signs (bidi overrides, lone surrogates) become backslash escapes.
@@ -20,8 +18,3 @@ def byte_count(number: int) -> str:
         if number >= 0.99995 * size:
             return f"{number / size:,.1f} {unit}"
     return f"{number} bytes"
-
-
-def canonical(name: str) -> str:
-    """The name of a distribution as installers compare it: lower case, and - for any of - _ . in a row (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -136,7 +136,7 @@ def builds_on_meta(case: Case) -> None:
     except Exception as error:
         raise ContractError(f"{case.spec.name} ({case.preset}): cannot be built on the meta device ({error}); ask no tensor for its numbers") from error
     shapes = [{name: value.shape for name, value in state.items()} for state in (real, meta)]
-    case.require(shapes[0] == shapes[1], "is another network on the meta device")
+    case.require(shapes[0] == shapes[1], "is another network on the meta device; let its layers not depend on the numbers or the device of a tensor")
     there = next((name for name, value in meta.items() if value.device.type != "meta"), None)
     case.require(there is None, f"{there} is not on the meta device; make tensors without naming a device")
 
@@ -148,15 +148,18 @@ def forward_and_backward(case: Case) -> None:
         try:
             logits = recognizer(case.batch(recognizer, size))
         except (ValueError, RuntimeError) as error:
-            raise ContractError(f"{case.spec.name} ({case.preset}): fails in training mode on {size} clips ({error})") from error
-        case.require(logits.shape == (size, len(case.data.labels)), f"logits of {size} clips are {list(logits.shape)}, not {[size, len(case.data.labels)]}")
-        case.require(bool(logits.isfinite().all()), f"logits of {size} clips are not finite")
+            why = f"fails in training mode on {size} clips ({error}); take one clip too, e.g. with group norm in the place of batch norm"
+            raise ContractError(f"{case.spec.name} ({case.preset}): {why}") from error
+        wanted = [size, len(case.data.labels)]
+        case.require([*logits.shape] == wanted, f"logits of {size} clips are {list(logits.shape)}, not {wanted}; keep one row a clip, up to the head")
+        case.require(bool(logits.isfinite().all()), f"logits of {size} clips are not finite; look for a division by 0, or a root or logarithm of what may be 0")
         if logits.requires_grad:
             logits.logsumexp(1).sum().backward()
-            gradients = [p.grad for p in recognizer.parameters() if p.grad is not None]
-            case.require(all(bool(g.isfinite().all()) for g in gradients), f"gradients of {size} clips are not finite")
+            finite = all(bool(p.grad.isfinite().all()) for p in recognizer.parameters() if p.grad is not None)
+            case.require(finite, f"gradients of {size} clips are not finite; look for a root or a norm of what may be 0")
         else:
-            case.require(not any(p.requires_grad for p in recognizer.backbone.parameters()), "logits do not depend on its parameters")
+            fitted = not any(p.requires_grad for p in recognizer.backbone.parameters())
+            case.require(fitted, "logits do not depend on its parameters; detach nothing, and compute under no torch.no_grad()")
 
 
 def provides_what_it_says(case: Case) -> None:
@@ -167,12 +170,14 @@ def provides_what_it_says(case: Case) -> None:
     for word in registry().get("backbone", case.spec.backbone).provides:
         if word == "no-running-statistics":
             keeps = next((name for name, _ in recognizer.backbone.named_buffers() if name.endswith(("running_mean", "running_var"))), None)
-            case.require(keeps is None, f"its backbone says it keeps no running statistics, and keeps {keeps}")
+            remedy = "use group norm, or take the word out of provides"
+            case.require(keeps is None, f"its backbone says it keeps no running statistics, and keeps {keeps}; {remedy}")
         elif word not in PROPERTIES:
             given = {"pooled": features.pooled, "maps": features.maps}.get(word, {word: features.extras[word]} if word in features.extras else {})
-            case.require(bool(given), f"its backbone says it provides {word}, and gives none")
+            place = f"Features.{word}" if word in ("pooled", "maps") else f"Features.extras[{word!r}]"
+            case.require(bool(given), f"its backbone says it provides {word}, and gives none; put it into {place}, or take the word out of provides")
             wrong = next((name for name, value in given.items() if len(value) != 2), None)
-            case.require(wrong is None, f"its backbone's {word} '{wrong}' does not have one row a clip")
+            case.require(wrong is None, f"its backbone's {word} '{wrong}' does not have one row a clip; keep the batch the first axis")
 
 
 def survives_safetensors(case: Case) -> None:
@@ -195,7 +200,8 @@ def repeats_under_a_seed(case: Case) -> None:
     torch.rand(3)  # numbers that somebody else takes in between
     run_stages(again, case.short_stages(again), seed=1, machine=MACHINE)
     same = state_hash(again) == state_hash(case.trained[0])
-    case.require(same, "ends in other bits when it is trained again under the same seed; draw from the generators that are given, or torch's global one")
+    remedy = "draw from the generators that are given or torch's global one, not from random or numpy"
+    case.require(same, f"ends in other bits when it is trained again under the same seed; {remedy}")
 
 
 def predicts_each_clip_alone(case: Case) -> None:
@@ -221,8 +227,8 @@ def trains_every_parameter(case: Case) -> None:
     forgotten = [name for name, _ in case.build().named_parameters() if name not in seen]
     case.require(not forgotten, f"no stage trains {_few(forgotten)}; add it to a stage's groups, or make it a buffer")
     still = [name for name, moved in seen.items() if not moved]
-    case.require(not still, f"no gradient reaches {_few(still)} within {STEPS} steps of a stage that trains it")
-    case.require(bool(seen) or any(True for _ in recognizer.head.buffers()), "nothing in it is trained or fitted")
+    case.require(not still, f"no gradient reaches {_few(still)} within {STEPS} steps of a stage that trains it; use it in forward, or delete it")
+    case.require(bool(seen) or any(True for _ in recognizer.head.buffers()), "nothing in it is trained or fitted; give it parameters, or a head that is fitted")
 
 
 def _few(names: list[str], most: int = 3) -> str:
@@ -249,8 +255,7 @@ def agrees_in_bf16(case: Case) -> None:
 
 def is_described(case: Case) -> None:
     """Its specification is complete and its weights are what their cards say (see `merzoo.testing.paperwork`)."""
-    for fault in check_paperwork(case.spec):
-        case.require(False, fault)
+    case.require(not (faults := [*check_paperwork(case.spec)]), "; also: ".join(faults))
 
 
 CHECKS: Mapping[str, Callable[[Case], None]] = {

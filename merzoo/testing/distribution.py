@@ -20,10 +20,11 @@ from urllib.parse import unquote, urlparse
 
 from merzoo.entries import Entry
 from merzoo.errors import CollisionError, UnknownNameError
-from merzoo.plugins import BUILTIN, HOOK, Found, PluginRecord, installed, load_registry
+from merzoo.installed import BUILTIN, Found, installed, normal
+from merzoo.plugins import HOOK, PluginRecord, load_registry
 from merzoo.registry import registry
 from merzoo.testing.outcomes import Check, NotChecked, PluginFault
-from merzoo.text import canonical, plain
+from merzoo.text import plain
 
 TO_FILL = "to fill in"  # what stands in a new plugin's fidelity table
 _REQUIRES = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
@@ -55,9 +56,9 @@ class Subject:
 def find(name: str) -> Subject:
     """An installed plugin by its name or its distribution's. Raises `UnknownNameError` where there is none, and where a distribution has several plugins."""
     plugins = installed()
-    same = [found for found in plugins if canonical(found.name) == canonical(name)] or [f for f in plugins if canonical(f.distribution) == canonical(name)]
+    same = [found for found in plugins if normal(found.name) == normal(name)] or [f for f in plugins if normal(f.distribution) == normal(name)]
     if not same:
-        near = [found.name for found in plugins if canonical(name).removeprefix("merzoo-") in canonical(found.name)][:3]
+        near = [found.name for found in plugins if normal(name).removeprefix("merzoo-") in normal(found.name)][:3]
         raise UnknownNameError("plugin", plain(name, 80), near, "(install it: pip install -e . in its folder; `merzoo plugins` lists what is installed)")
     if len(same) > 1:
         raise UnknownNameError("plugin", plain(name, 80), [found.name for found in same], "(a distribution of several plugins; give one of them)")
@@ -162,7 +163,7 @@ def requires(subject: Subject) -> str:
         raise NotChecked("no metadata of one distribution")
     for line in subject.metadata.requires or ():
         match = _REQUIRES.match(line)
-        if match and canonical(match[1]) == "merzoo" and "extra" not in line.partition(";")[2]:
+        if match and normal(match[1]) == "merzoo" and "extra" not in line.partition(";")[2]:
             return f"requires {line}"
     raise PluginFault('its metadata do not require merzoo; add dependencies = ["merzoo>=…"] to pyproject.toml and install it again')
 

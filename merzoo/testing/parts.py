@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from merzoo.entries import Entry
+from merzoo.installed import BUILTIN
 from merzoo.needs import VOCABULARY
-from merzoo.plugins import BUILTIN
 from merzoo.registry import registry
 from merzoo.testing.distribution import Subject
 from merzoo.testing.outcomes import Check, PluginFault
@@ -45,8 +45,8 @@ def target(entry: Entry) -> str:
     base = getattr(importlib.import_module(module), name)
     if not (inspect.isclass(found) and issubclass(found, base)):
         raise PluginFault(f"{entry.target} is no {name}; derive the class from {module}.{name}, or let the target name one that is")
-    if inspect.isabstract(found):
-        raise PluginFault(f"{entry.target} lacks {', '.join(sorted(found.__abstractmethods__))}; write what {module}.{name} asks for")
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise PluginFault(f"{entry.target} lacks {', '.join(missing)}; write what {module}.{name} asks for")
     return f"{entry.target} is a {name}"
 
 
