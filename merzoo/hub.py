@@ -130,10 +130,7 @@ def _retries_told() -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """Why the Hub's client failed, and what to do, in one line. Told by names of classes, since the client's HTTP library changes with its version."""
-    chain = [error]
-    while (deeper := chain[-1].__cause__ or (chain[-1].__context__ if not chain[-1].__suppress_context__ else None)) is not None and deeper not in chain:
-        chain.append(deeper)
-    for one in chain:
+    for one in causes(error):
         names = {kind.__name__ for kind in type(one).__mro__}
         for name, text in _REASONS.items():
             if name in names:
@@ -150,6 +147,14 @@ def reason(error: BaseException) -> str:
 
 
 _BROKEN = "the connection broke off again and again; try again later (`merzoo doctor` looks at the network)"
+def causes(error: BaseException) -> list[BaseException]:
+    """An error and what it came from, the error first."""
+    chain = [error]
+    while (deeper := chain[-1].__cause__ or (chain[-1].__context__ if not chain[-1].__suppress_context__ else None)) is not None and deeper not in chain:
+        chain.append(deeper)
+    return chain
+
+
 _REASONS = {
     "GatedRepoError": "its owners let people in one by one; ask for access on {endpoint}, then log in (`hf auth login`) or set HF_TOKEN",
     "DisabledRepoError": "the Hub has disabled this repository; look for another",
