@@ -83,9 +83,12 @@ def _check_free(name: str, names: Mapping[str, str]) -> None:
     taken = {normal(found.name) for found in importlib.metadata.distributions() if isinstance(found.name, str)}
     if names["distribution"] in taken or importlib.util.find_spec(names["module"]) is not None:
         raise UsageError(f"{names['distribution']} is installed already; choose another name, or uninstall it")
-    if kinds := registry().kinds_of(name):
-        (owner, *_) = [entry.plugin for entry in registry().entries(kinds[0]) if entry.name == name] or ["a plugin"]
-        raise UsageError(f"{kinds[0]} '{name}' is registered by {owner}; choose another name (`merzoo info {name}` shows it)")
+    owners = [(entry.kind, entry.credit) for entry in registry().entries() if entry.name == name]
+    owners += [(kind, "a plugin, as a deprecated name") for kind in registry().kinds_of(name)]
+    if owners:
+        kind, owner = owners[0]
+        raise UsageError(f"{kind} '{name}' is registered by {owner}; choose another name (`merzoo list --kind {kind}`)")
+
 
 
 def _write(folder: Path, names: Mapping[str, str]) -> None:
