@@ -50,6 +50,8 @@ def _origin(shipped: Shipped) -> str | None:
     url = about.get("url")
     if not isinstance(url, str):
         return None
+    if not url.isprintable():  # urlsplit would join lines
+        return _left_out(shipped)
     url = _without_secrets(url)
     folder = about.get("dir_info")
     if url.startswith("file:") and isinstance(folder, dict) and folder.get("editable") is True:
@@ -91,12 +93,10 @@ def _digest(archive: dict[str, Any]) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    """The URL without a name and password; a name alone, as in git@host, and variables stay."""
+    """The URL without a name and password, for these lines are shared; git@host stays."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return url
-    user, at, host = parts.netloc.rpartition("@")
-    if not at or user == "git" or re.fullmatch(r"\$\{\w+\}(:\$\{\w+\})?", user):
-        return url
-    return urlunsplit(parts._replace(netloc=host))
+    user, _, host = parts.netloc.rpartition("@")
+    return url if user in ("", "git") else urlunsplit(parts._replace(netloc=host))
