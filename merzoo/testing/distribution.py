@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib.metadata
 import inspect
 import json
@@ -58,7 +59,8 @@ def find(name: str) -> Subject:
     plugins = installed()
     same = [found for found in plugins if normal(found.name) == normal(name)] or [f for f in plugins if normal(f.distribution) == normal(name)]
     if not same:
-        near = [found.name for found in plugins if normal(name).removeprefix("merzoo-") in normal(found.name)][:3]
+        known = [one for found in plugins for one in (found.name, found.distribution)]
+        near = list(dict.fromkeys(difflib.get_close_matches(normal(name), known)))
         raise UnknownNameError("plugin", plain(name, 80), near, "(install it: pip install -e . in its folder; `merzoo plugins` lists what is installed)")
     if len(same) > 1:
         raise UnknownNameError("plugin", plain(name, 80), [found.name for found in same], "(a distribution of several plugins; give one of them)")
