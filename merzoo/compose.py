@@ -95,11 +95,14 @@ def _options(part: Entry, model: ModelSpec | None, preset: str) -> Config:
 
 
 def _crop(backbone: Entry) -> int:
-    """The side in px of the crops of a backbone that no model has, told by building it."""
+    """The side in px of the crops of a backbone that no model has, told by building it without memory."""
+    import torch
+
     from merzoo.making import make
     from merzoo.recognizer import crop_for
 
-    return crop_for(make(backbone.load(), f"backbone '{backbone.name}'", {}).inputs)
+    with torch.device("meta"):
+        return crop_for(make(backbone.load(), f"backbone '{backbone.name}'", {}).inputs)
 
 
 def with_options(spec: ModelSpec, settings: Iterable[str]) -> ModelSpec:

@@ -178,8 +178,8 @@ class _Look:
         return value  # type: ignore[no-any-return]
 
     def text(self, value: Any, name: str, empty: bool = False) -> str:
-        if not isinstance(value, str) or len(value) > MAX_TEXT or not (value or empty):
-            self.fail(name, f"a text of at most {MAX_TEXT} characters")
+        if not isinstance(value, str) or len(value) > MAX_TEXT or not (value or empty) or not value.isprintable():
+            self.fail(name, f"a printable text of at most {MAX_TEXT} characters")
         return str(value)
 
     def texts(self, value: Any, name: str, most: int) -> tuple[str, ...]:

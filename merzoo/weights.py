@@ -190,4 +190,4 @@ def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], what:
 
 
 def _few(rows: list[str], most: int = 4) -> str:
-    return ", ".join(rows[:most]) + (f" and {len(rows) - most} more" if len(rows) > most else "")
+    return ", ".join(plain(row, 160) for row in rows[:most]) + (f" and {len(rows) - most} more" if len(rows) > most else "")
