@@ -57,8 +57,8 @@ class HubClient:
     def start(self, code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """As `python`, but without waiting for its end."""
         command = [sys.executable, "-c", CHECK.format(major=self.major) + code, *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self._environment(environment), stdout=pipe, stderr=pipe, text=True, cwd=self.hub.home)
+        seen, pipe = self._environment(environment), subprocess.PIPE
+        return subprocess.Popen(command, env=seen, stdout=pipe, stderr=pipe, text=True, cwd=self.hub.home)
 
     def _run(self, command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from hub_store import NAMESPACES, OWNER, Blob, Refusal, Repo, is_lfs, missing
 
@@ -66,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         except Refusal as refusal:
             headers = {"X-Error-Message": refusal.message, **({"X-Error-Code": refusal.code} if refusal.code else {})}
             return self.send(refusal.status, json.dumps({"error": refusal.message}).encode(), headers)
+        except ConnectionError:  # the client is gone
+            raise
         except Exception as error:
             return self.send(500, json.dumps({"error": f"fault of the test server: {error!r}"}).encode(), {})
 
@@ -160,7 +162,8 @@ def resolve(handler: Handler, name: str, revision: str, path: str) -> None:
     facts = {"X-Repo-Commit": commit, "ETag": f'"{blob.etag}"'}
     if not blob.lfs:
         return handler.send_content(blob.content, facts)
-    linked = {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(len(blob.content)), "Location": f"{handler.hub.cdn}/cdn/{blob.sha256}"}
+    query = urlencode({"filename": path.rsplit("/", 1)[-1]})
+    linked = {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(len(blob.content)), "Location": f"{handler.hub.cdn}/cdn/{blob.sha256}?{query}"}
     return handler.send(302, b"Found", {**facts, **linked})
 
 
@@ -169,7 +172,8 @@ def large(handler: Handler, oid: str) -> None:
     blob = handler.hub.objects.get(oid)
     if blob is None:
         raise Refusal(403, "", "AccessDenied")
-    handler.send_content(blob.content, {"ETag": f'"{oid}"'})
+    shown = {"Content-Disposition": f'inline; filename="{handler.query["filename"]}";'} if "filename" in handler.query else {}
+    handler.send_content(blob.content, {"ETag": f'"{oid}"', **shown})
 
 
 def store(handler: Handler, oid: str) -> None:
