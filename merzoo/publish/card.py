@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from merzoo.describe import tree
@@ -15,8 +16,10 @@ from merzoo.publish.metadata import metadata
 from merzoo.publish.scores import Scored
 from merzoo.publish.trained import Trained
 from merzoo.published import WEIGHTS, Config
+from merzoo.specs import Paper
 
 FEW_PEOPLE = 16  # below this, coverage of the intervals was not simulated
+ORACLE = {"best_epoch_for_all": "one best epoch for all", "best_epoch_per_fold": "best epoch of each fold"}
 ENVIRONMENT = ("merzoo", "torch", "numpy", "python")
 
 
@@ -32,7 +35,7 @@ def card(repo: str, trained: Trained, config: Config, scored: Scored | None, lic
         facts=facts,
         labels=trained.run.labels,
         multilabel=trained.run.task == "multi-label",
-        failed=scored.failed if scored else [],
+        failed=[{**check, "text": _fit(check)} for check in scored.failed] if scored else [],
         synthetic=trained.synthetic,
         trained_on=trained.trained_on,
         sources=trained.sources,
@@ -42,6 +45,7 @@ def card(repo: str, trained: Trained, config: Config, scored: Scored | None, lic
         licence=licence.text,
         scored=scored,
         others=_others(scored) if scored else "",
+        other_data=scored is not None and _other_data(trained, scored),
         remarks=[*_remarks(trained, scored)] if scored else [],
         how=_how(scored, numbers) if scored and numbers else "",
         seeds=_seeds(scored) if scored else "",
@@ -60,7 +64,7 @@ def _tables(trained: Trained, config: Config) -> dict[str, Safe]:
     network = [
         ("parts", f"backbone {parts['backbone']}, head {parts['head']}" + "".join(f", auxiliary task {task}" for task in parts["auxiliary"])),
         ("options", _options({name: facts["options"][name] for name in ("backbone", "head", "auxiliary")})),
-        ("parameters", f"{facts['parameters']:,}"),
+        ("parameters", f"{sum(value.numel() for value in recognizer.saved().values()):,}"),
         ("what it sees", looks),
         ("faces", f"aligned by {config.preprocessing['aligner']}, crops of {config.preprocessing['size']} by {config.preprocessing['size']} pixels"),
         ("task", f"{'any number of labels' if trained.run.task == 'multi-label' else 'one class'} a clip: {', '.join(trained.run.labels)}"),
@@ -74,11 +78,11 @@ def _tables(trained: Trained, config: Config) -> dict[str, Safe]:
         ("software", ", ".join(f"{name} {machine[name]}" for name in ENVIRONMENT if name in machine)),
         ("begun", facts.get("created", "not known")),
     ]
-    met = f"{len(on['subjects'])}; their ids are in config.json and in the weights' header, so that testing on any of them can be refused"
+    met = f"{len(on['subjects'])}; their ids are in config.json and in the weights' header, so that a test on any of them can be refused"
     trained_on = [
         ("data", on["data"] + (f", and macro clips of {data['macro']}" if data.get("macro") else "")),
         ("labelled clips", f"{data['samples']:,} of {data['subjects']:,} people"),
-        ("people met in any stage, also of the weights it began from" if began else "people met in any stage", met),
+        (f"people in all its data, macro clips{' and the weights it began from' if began else ''} included", met),
         ("manifest of the data", Safe(f"sha256 {code(on['manifest_hash'])}")),
     ]
     hashes = [
@@ -86,7 +90,20 @@ def _tables(trained: Trained, config: Config) -> dict[str, Safe]:
         *((escaped(name), escaped(version), "installed when it was published") for name, version in {"merzoo": config.merzoo, **config.plugins}.items()),
     ]
     made = {"network": network, "training": training, "data": trained_on}
-    return {**{name: table(("", ""), rows) for name, rows in made.items()}, "hashes": table(("", "", ""), hashes)}
+    return {**{name: table(("", ""), rows) for name, rows in made.items()}, "hashes": table(("", "", ""), hashes), "reported": _reported(recognizer.spec.paper)}
+
+
+def _reported(paper: Paper | None) -> Safe:
+    """The paper's own numbers, with where they stand and how they were measured."""
+    rows = [(TITLES.get(one.metric, one.metric), f"{one.data}{f' ({one.part})' if one.part else ''}", one.protocol, f"{one.value:.4g}", one.table, one.note)
+            for one in (paper.reported if paper else ()) if one.value is not None]  # fmt: skip
+    return table(("score", "data", "protocol", "value", "where", "note"), rows, [3]) if rows else Safe()
+
+
+def _fit(check: Mapping[str, Any]) -> str:
+    """What a check says, without the remedy behind its semicolon; nothing of it where it names a place on the publisher's machine."""
+    text = str(check["text"]).partition(";")[0]
+    return text if not re.search(r"[/\\~]", text) else "the data set was not at hand" if check["status"] == "not checked" else "see `merzoo audit`"
 
 
 def settings(part: Any) -> dict[str, Any]:
@@ -102,7 +119,7 @@ def _options(options: Mapping[str, Any], before: str = "") -> str:
         if isinstance(value, Mapping):
             told.append(_options(value, f"{before}{name}.") if value else "")
         elif value is not None:
-            told.append(f"{before}{name} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+            told.append(f"{before}{name} {'(' + ', '.join(map(str, value)) + ')' if isinstance(value, list) else value}")
     return ", ".join(filter(None, told)) or ("" if before else "those by default")
 
 
@@ -123,10 +140,18 @@ def _remarks(trained: Trained, scored: Scored) -> Iterator[str]:
     there, here = scored.run.facts, trained.facts
     if scored.sound < scored.networks:
         yield f"{scored.networks - scored.sound} of {scored.networks} networks are left out of every number: their folds fail the audit."
-    if any(there["data"].get(name) != here["data"].get(name) for name in ("manifest_hash", "macro")):
+    if _other_data(trained, scored):
         yield f"They were trained and tested on {_data(there['data'])}; this file was trained on {_data(here['data'])}, which are other data."
+    confusion = (scored.result or {}).get("confusion") or []
+    answers = [name for name, taken in zip(scored.run.labels, zip(*confusion, strict=True), strict=False) if any(taken)]
+    if len(answers) == 1:
+        yield f"Every clip was taken for '{answers[0]}': nothing was learned, whatever the intervals say."
     if there["precision"] != here["precision"]:
         yield f"They were trained in {there['precision']}, this file in {here['precision']}."
+
+
+def _other_data(trained: Trained, scored: Scored) -> bool:
+    return any(scored.run.facts["data"].get(name) != trained.facts["data"].get(name) for name in ("manifest_hash", "macro"))
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -149,8 +174,10 @@ def _how(scored: Scored, numbers: Mapping[str, Any]) -> Safe:
     sentences = [f"{name}: {counted}, {_seeds(scored)}, last epoch, predictions of all folds pooled."]
     if scored.run.task == "classes":
         absent = f" (here {', '.join(numbers['absent_classes'])})" if numbers["absent_classes"] else ""
-        chance = 1 / len(scored.run.labels)
-        sentences.append(f"UF1 is F1 and UAR is recall, averaged over classes; a class without a clip{absent} counts 0. Guessing gives a UAR of {chance:.3f}.")
+        sentences.append(f"UF1 is F1 and UAR is recall, averaged over classes; a class without a clip{absent} counts 0.")
+        most, clips = max(((name, one["support"]) for name, one in numbers["per_class"].items()), key=itemgetter(1))
+        chance = f"a UAR of {1 / len(scored.run.labels):.3f}"
+        sentences.append(f"Guessing reaches {chance}; always answering '{most}' reaches that too, and an accuracy of {clips / tested['samples']:.3f}.")
     few = ", and of so few people no more than a rough guide" if tested["subjects"] < FEW_PEOPLE else ""
     lack = f"; {lacking:,} of them lack a class, which counts 0 there" if lacking else ""
     sentences.append(f"Intervals are bootstrapped over people ({numbers['bootstrap']['resamples']:,} resamples{lack}){few}.")
@@ -162,8 +189,8 @@ def _interval(estimate: Mapping[str, float]) -> str:
 
 
 def _score_tables(scored: Scored, numbers: Mapping[str, Any] | None) -> dict[str, Safe]:
-    audit = table(("check", "", ""), [(check["name"], Safe(f"**{escaped(check['status'])}**"), check["text"]) for check in scored.checks])
-    made = {"audit": audit, **dict.fromkeys(("scores", "classes", "confusion", "slices", "perturbed", "auxiliary"), Safe())}
+    audit = table(("check", "", ""), [(check["name"], Safe(f"**{escaped(check['status'])}**"), _fit(check)) for check in scored.checks])
+    made = {"audit": audit, **dict.fromkeys(("scores", "classes", "confusion", "slices", "perturbed", "auxiliary", "oracle"), Safe())}
     if numbers is None:
         return made
     titles = {metric: TITLES[metric] for metric in numbers["scores"]}
@@ -178,15 +205,22 @@ def _score_tables(scored: Scored, numbers: Mapping[str, Any] | None) -> dict[str
         "perturbed": [(name, *(f"{v['value']:.3f} ({_interval(v)})" for v in one.values())) for name, one in numbers.get("perturbed", {}).items()],
         "auxiliary": [(f"{task}: {name}", one["samples"], f"{one['scores']['au_f1']['value']:.3f} ({_interval(one['scores']['au_f1'])})")
                       for task, outputs in numbers.get("auxiliary", {}).items() for name, one in outputs.items()],
+        "oracle": [(text, *(f"{numbers['oracle'][name][m]:.3f}" for m in titles)) for name, text in ORACLE.items()] if numbers.get("oracle") else [],
     }  # fmt: skip
-    heads = {"slices": ("part", "clips", "people", *titles.values()), "perturbed": ("clips with", *titles.values()), "auxiliary": ("task", "clips", "AU F1")}
+    heads = {
+        "slices": ("part", "clips", "people", *titles.values()),
+        "perturbed": ("clips with", *titles.values()),
+        "auxiliary": ("task", "clips", "AU F1"),
+        "oracle": ("oracle", *titles.values()),
+    }
     return made | {name: table(heads[name], rows) for name, rows in cells.items() if rows}
 
 
 def _classes(scored: Scored, numbers: Mapping[str, Any]) -> Safe:
     rows = []
     for name, one in numbers["per_class"].items():
-        interval = f"{scored.recall[name][1]:.3f} to {scored.recall[name][2]:.3f}" if name in scored.recall else "–"
+        value, low, high = scored.recall.get(name, (0.0, 0.0, 0.0))
+        interval = f"{low:.3f} to {high:.3f}" if 0 < value < 1 else "–"  # where all are right, or none, resampling tells nothing
         rows.append((name, one["support"], f"{one['recall']:.3f}", interval, f"{one['f1']:.3f}"))
     return table(("class", "clips", "recall", "95 % interval of recall", "F1"), rows, [1, 2, 4])
 

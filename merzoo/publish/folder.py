@@ -93,7 +93,7 @@ def check_repo(repo: str) -> None:
     """Raise `UsageError` for what is no name of a repository on the Hub."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-    remedy = "give --repo ORG/NAME of letters, digits, single - and . and _, at most 96 in all"
+    remedy = "give --repo ORG/NAME of letters, digits, single - and . and _, at most 96 each"
     if not REPO.fullmatch(repo):
         raise UsageError(f"'{plain(repo, 120)}' is no name of a repository; {remedy}")
     try:

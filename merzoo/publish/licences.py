@@ -40,7 +40,7 @@ def licence_of(trained: Trained, asked: str | None) -> Licence:
     if trained.synthetic:
         own = trained.recognizer.spec.licence.lower()
         known = own if ID.fullmatch(own) else "other"
-        text = f"The weights are offered under the model's licence, {trained.recognizer.spec.licence}. They were made from rendered faces, which nobody owns."
+        text = f"The weights are offered under the model's licence, {trained.recognizer.spec.licence}. They learned from rendered faces alone."
         return Licence(known, "" if known == own else "model", text)
     text = "The publisher names no licence for the weights. They were made from data of others: use them as the terms of those data allow."
     return Licence("other", DATA_TERMS, text + _data(trained))

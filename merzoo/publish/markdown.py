@@ -10,8 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from merzoo.text import plain
 
-_MARKS = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$:@])")
-_BARE_LINK = re.compile(r"(?i)(www)\.")  # GitHub's Markdown, which the Hub speaks, makes links of these
+_MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$@]|:(?=//)|(?<=www)\.)", re.IGNORECASE)  # the last two: GitHub's Markdown, which the Hub speaks, makes links of them
 _CODE = re.compile(r"[\w./:@,+=-]+", re.ASCII)
 
 
@@ -25,7 +24,7 @@ def escaped(value: Any) -> Safe:
     """One line that Markdown shows as it is, anywhere but at the beginning of a line."""
     if isinstance(value, Safe):
         return value
-    return Safe(_BARE_LINK.sub(r"\1\\.", _MARKS.sub(r"\\\1", plain(value))))
+    return Safe(_MARKS.sub(r"\\\1", plain(value)))
 
 
 def code(value: Any) -> Safe:
