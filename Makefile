@@ -4,30 +4,34 @@ BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint docs format clean
 
 help:
 	@echo "make demo    install, train three small models on synthetic faces, write board and pictures into demo/"
 	@echo "make test    install with the dev extras, then lint, type check and all tests"
 	@echo "make lint    ruff and mypy alone"
+	@echo "make docs    the pages, with the API from its docstrings, into site/; warnings are errors"
 	@echo "make format  sort imports and mend what ruff can mend"
 	@echo "make clean   remove the virtual environment and caches"
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m merzoo.demo --out demo
 
-test: lint
+test: lint docs
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build site .mypy_cache .pytest_cache .ruff_cache
 
 # bin/pip and not bin/python: where ensurepip is missing, venv leaves the latter behind and fails.
 $(BIN)/pip:
