@@ -83,7 +83,7 @@ def _check_free(name: str, names: Mapping[str, str]) -> None:
     taken = {normal(found.name) for found in importlib.metadata.distributions() if isinstance(found.name, str)}
     if names["distribution"] in taken or importlib.util.find_spec(names["module"]) is not None:
         raise UsageError(f"{names['distribution']} is installed already; choose another name, or uninstall it")
-    owners = [(entry.kind, entry.credit) for entry in registry().entries() if entry.name == name]
+    owners: list[tuple[str, str]] = [(entry.kind, entry.credit) for entry in registry().entries() if entry.name == name]
     owners += [(kind, "a plugin, as a deprecated name") for kind in registry().kinds_of(name)]
     if owners:
         kind, owner = owners[0]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from merzoo.errors import UnknownNameError
+from merzoo.errors import MerzooWarning, UnknownNameError
 from merzoo.new_plugin import names_of, new_plugin
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
@@ -109,7 +110,7 @@ FAULTS: dict[str, tuple[str, Edits, str]] = {  # a name: (the check that must fa
     "no-such-target": (
         "target",
         {PLUGIN: [("network:", "netwerk:")]},
-        r"netwerk:NoSuchTargetNetwork cannot be loaded \(ModuleNotFoundError.*; update or reinstall",
+        r"netwerk:NoSuchTargetNetwork cannot be imported \(ModuleNotFoundError.*; correct the target in the hook",
     ),
     "no-backbone": ("target", {NETWORK: [("(Backbone)", "(nn.Module)")]}, r"is no Backbone; derive the class from merzoo\.interfaces\.Backbone"),
     "refused-name": (
@@ -193,6 +194,32 @@ def test_what_hangs_on_another_fault_is_skipped_and_not_told_twice(here: Here) -
     assert [one.text for one in found if one.name == "forward_and_backward"] == ["one of its parts is not there; that comes first"]
 
 
+def test_what_merzoo_does_not_load_is_told_once(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(name: str) -> list[str]:
+        here.refresh()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MerzooWarning)
+            return [f"{one.name}: {one.text}" for one in outcomes(plugin_checks(name)[1]) if one.status == "fail"]
+
+    here.install("late", requires="Requires-Dist: merzoo>=99\n")
+    assert [line for line in failed("late") if re.match(r"loads: .*merzoo>=99.*; ", line)] == failed("late")
+    here.install("shut")
+    monkeypatch.setenv("MERZOO_PLUGINS", "-shut")
+    assert failed("shut") == ["loads: MERZOO_PLUGINS=-shut blocks shut; unset it"]
+    monkeypatch.delenv("MERZOO_PLUGINS")
+    shutil.copytree(here.root / "merzoo_shut-0.1.0.dist-info", here.root / "copy_of_shut-0.1.0.dist-info")
+    (here.root / "copy_of_shut-0.1.0.dist-info" / "METADATA").write_text(f"Name: copy-of-shut\nVersion: 0.1.0\n{REQUIRES}\n", encoding="utf-8")
+    (said,) = failed("shut")
+    assert re.match(r"loads: the plugin name is claimed by the distributions .*; uninstall one of them$", said)
+
+
+def test_what_a_network_prints_stays_out_of_the_answers(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    here.install("loud", {NETWORK: [after(AFTER_DROPOUT, 'print("hello")')]})
+    (found,) = answers("loud", "builds_on_meta")
+    shown = capsys.readouterr()
+    assert found.status == "pass" and shown.out == "" and "hello" in shown.err
+
+
 # What metadata say
 
 PAPER = [("    paper=None,", '    paper=Paper("Title", "Authors", 2020),'), ("import ModelSpec", "import ModelSpec, Paper")]
@@ -202,7 +229,7 @@ TABLE = "## Fidelity\n\n| | the paper says | our choice |\n|---|---|---|\n| inpu
 @pytest.mark.parametrize(
     ("check", "requires", "readme", "said"),
     [
-        ("requires", "", "", "do not require merzoo; add dependencies"),
+        ("requires", "Requires-Dist: torch\n", "", "do not require merzoo; add dependencies"),
         ("requires", "Requires-Dist: merzoo; extra == 'test'\n", "", "do not require merzoo; add dependencies"),
         ("requires", "Requires-Dist: merzoo-ma2mi\n", "", "do not require merzoo; add dependencies"),
         ("requires", "Requires-Dist: Merzoo (>=0.1)\n", "", ""),

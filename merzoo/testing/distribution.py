@@ -89,9 +89,16 @@ def loads(subject: Subject) -> str:
     return f"{record.name} {record.version}, {sum(map(len, record.registers.values()))} names in {record.load_ms:.0f} ms"
 
 
+def _loaded(subject: Subject) -> None:
+    try:
+        loads(subject)
+    except PluginFault:
+        raise NotChecked("it does not load; that comes first") from None
+
+
 def hook(subject: Subject) -> str:
     """It has the hook, and nothing that looks like another."""
-    loads(subject)
+    _loaded(subject)
     plugin = subject.found.load()
     where = getattr(plugin, "__name__", subject.found.name)
     hooks = [name for name in dir(plugin) if name.startswith("merzoo_") and inspect.isroutine(getattr(plugin, name))]
@@ -108,7 +115,7 @@ def accepted(subject: Subject) -> str:
     try:
         hook(subject)
     except PluginFault:
-        raise NotChecked("the hook comes first") from None
+        raise NotChecked("its hook is not found; that comes first") from None
     alone = [plugin for plugin in installed() if plugin.name in (BUILTIN, subject.found.name)]  # what collides with others is told by `names`
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -138,7 +145,7 @@ def names(subject: Subject) -> str:
 
 def light(subject: Subject) -> str:
     """Registering it imports no heavy library, measured in a fresh process."""
-    loads(subject)
+    _loaded(subject)
     # -P: the folder that somebody stands in is not on the path of an installed command either.
     seen = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-P", "-m", "merzoo.testing.light", subject.found.name]

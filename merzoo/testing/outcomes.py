@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -46,7 +48,8 @@ def outcome(check: Check) -> Outcome:
     """Ask one question. Nothing that a plugin raises gets out; MERZOO_DEBUG=1 shows where it came from."""
     status: Status = "fail"
     try:
-        status, text = "pass", check.run()
+        with contextlib.redirect_stdout(sys.stderr):  # what a network prints would end up inside --json
+            status, text = "pass", check.run()
     except NotChecked as why:
         status, text = "skip", str(why)
     except (Exception, SystemExit) as error:

@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from merzoo.entries import Entry
+from merzoo.entries import Entry, last_line
+from merzoo.errors import PluginError
 from merzoo.installed import BUILTIN
 from merzoo.needs import VOCABULARY
 from merzoo.registry import registry
@@ -36,7 +37,11 @@ def part_checks(subject: Subject) -> Iterator[Check]:
 
 def target(entry: Entry) -> str:
     """It can be imported, and is a subclass of what it is registered as."""
-    found: Any = dataclasses.replace(entry, family=False, member="").load()  # a family's own class, whichever member is asked for
+    try:
+        found: Any = dataclasses.replace(entry, family=False, member="").load()  # a family's own class, whichever member is asked for
+    except PluginError as error:
+        why = last_line(error.__cause__ or error)
+        raise PluginFault(f"{entry.target} cannot be imported ({why}); correct the target in the hook, or the module that it names") from error
     if (interface := INTERFACES.get(entry.kind)) is None:
         if not callable(found):
             raise PluginFault(f"{entry.target} cannot be called; let the target name a class")
