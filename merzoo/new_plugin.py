@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import shlex
 import tempfile
 from collections.abc import Mapping
 from importlib import resources
@@ -104,7 +105,7 @@ def _write(folder: Path, names: Mapping[str, str]) -> None:
 def next_commands(name: str, folder: Path) -> list[str]:
     """What to type next, a command a line."""
     return [
-        f"cd {folder}",
+        f"cd {shlex.quote(str(folder))}",
         'pip install -e ".[test]"',
         f"merzoo info {name}",
         f"merzoo check-plugin {name}",
