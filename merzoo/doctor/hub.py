@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from merzoo.doctor.check import Check
 from merzoo.entries import last_line
 from merzoo.text import plain
+from merzoo.version import __version__
 
 SECONDS = 5  # for each step of an answer
 DEADLINE = 10  # for the whole of it, resolving the name included
@@ -68,12 +69,14 @@ def _within_deadline(token: str | None) -> tuple[int, float, bool] | str:
 
 def _ask(token: str | None) -> tuple[int, float, bool] | str:
     from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers, get_session
+    from huggingface_hub.utils import get_session
 
+    # Not its build_hf_headers, which may ask the Hub for something else first.
+    headers = {"user-agent": f"merzoo/{__version__}"} | ({"authorization": f"Bearer {token}"} if token else {})
     began = time.perf_counter()
     path = "/api/whoami-v2" if token else "/api/models?limit=1"
     try:
-        with get_session().stream("GET", constants.ENDPOINT + path, headers=build_hf_headers(token=token or False), timeout=SECONDS) as answer:
+        with get_session().stream("GET", constants.ENDPOINT + path, headers=headers, timeout=SECONDS) as answer:
             return answer.status_code, time.perf_counter() - began, answer.headers.get("content-type", "").startswith("text/html")
     except Exception as error:  # the client of each version raises kinds of its own
         return last_line(error)

@@ -35,10 +35,7 @@ def torch() -> Iterator[Check]:
         return
     bf16 = "bf16 in hardware" if found["bf16"] else "no bf16 in hardware, so training takes fp32"
     text = f"torch {found['version']} computes with {found['threads']} threads on {cores} CPU cores; {bf16}"
-    if found["threads"] > cores:
-        yield Check("torch", "warn", text, f"more threads than cores slow each other down: OMP_NUM_THREADS={cores}", facts)
-    else:
-        yield Check("torch", "ok", text, facts=facts)
+    yield Check("torch", "ok", text, facts=facts)
 
 
 def gpu() -> Iterator[Check]:
