@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,6 +53,7 @@ def command(
         if made.own_subjects and not publish_subjects:
             told = f"the ids of {len(made.own_subjects)} people in data of your own, such as {made.own_subjects[0]}"
             raise UsageError(f"the weights carry {told}; if these are no names, give --publish-subjects, else give people codes in your table and train again")
+        _quiet_in_pipes()
         commit, changed = upload(made, private)
         facts = _done(repo, commit, changed)
     facts = {**facts, "subjects": len(made.subjects), "own_subjects": len(made.own_subjects), "failed_checks": list(made.failed)}
@@ -59,6 +61,14 @@ def command(
         print_json(facts)
     else:
         _show(facts, made)
+
+
+def _quiet_in_pipes() -> None:
+    """The client draws its bars wherever stderr goes; in a log they would stand before the one line that says what went wrong."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
 
 
 def _data(scores: Path, root: list[str] | None, remap: Path | None, skip: Path | None) -> Any:
