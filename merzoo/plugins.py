@@ -158,7 +158,7 @@ def slow(record: PluginRecord) -> str:
     """A note on a plugin that holds up every command, or ""."""
     if record.load_ms <= SLOW_MS:
         return ""
-    return f"took {record.load_ms / 1000:.1f} s to load, for which every command waits; it should import its network when that is built, not before"
+    return f"took {record.load_ms / 1000:.1f} s to load, for which every command waits (more than {SLOW_MS} ms); its network belongs in a module of its own"
 
 
 def record_of(name: str, records: Iterable[PluginRecord]) -> PluginRecord:

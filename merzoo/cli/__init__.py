@@ -27,7 +27,7 @@ VERBS = {  # verb: (module, attribute, one line of help)
     "list": ("listing", "list_", "Names of models, or of any other kind of part."),
     "info": ("listing", "info", "All about one name: parts, presets, weights, paper."),
     "plugins": ("plugins", "command", "Installed plugins, and what is wrong with those that fail."),
-    "doctor": ("doctor", "command", "Check this installation: libraries, GPU, folders, plugins, the Hub."),
+    "doctor": ("doctor", "command", "Check this installation, from Python to the Hub."),
     "predict": ("predict", "command", "Find and name micro-expressions in a face video."),
     "data": ("data", "app", "Check data sets against published counts, and prepare them."),
     "train": ("train", "command", "Train a model on a data set."),
