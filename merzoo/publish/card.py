@@ -178,6 +178,8 @@ def _how(scored: Scored, numbers: Mapping[str, Any]) -> Safe:
         most, clips = max(((name, one["support"]) for name, one in numbers["per_class"].items()), key=itemgetter(1))
         chance = f"a UAR of {1 / len(scored.run.labels):.3f}"
         sentences.append(f"Guessing reaches {chance}; always answering '{most}' reaches that too, and an accuracy of {clips / tested['samples']:.3f}.")
+    else:
+        sentences.append("F1 of each label, averaged over labels; a label is given from a probability of 0.5 on.")
     few = ", and of so few people no more than a rough guide" if tested["subjects"] < FEW_PEOPLE else ""
     lack = f"; {lacking:,} of them lack a class, which counts 0 there" if lacking else ""
     sentences.append(f"Intervals are bootstrapped over people ({numbers['bootstrap']['resamples']:,} resamples{lack}){few}.")

@@ -25,11 +25,14 @@ class Source:
     ask: str = ""
 
 
-def sources(data: Mapping[str, Any]) -> tuple[Source, ...]:
-    """The data sets behind what run.json says of its data {name, part, macro}, members of composites one by one. Nothing of the data is opened."""
+def sources(data: Mapping[str, Any], met_before: Iterable[str] = ()) -> tuple[Source, ...]:
+    """The data sets behind what run.json says of its data {name, part, macro}, members of composites one by one, and behind the ids of people whom the weights
+    that training began from had met. Nothing of the data is opened."""
     told = [(data["name"], data.get("part") or "")]
     told += [(name, part) for name, _, part in (text.partition(":") for text in (data.get("macro") or "").split(",") if text)]
     found = {source.name: source for name, part in told for source in _leaves(name, part)}
+    for name in sorted({subject.partition(":")[0] for subject in met_before} - set(found)):
+        found |= {source.name: source for source in _leaves(name, "")}
     return tuple(found.values())
 
 

@@ -36,8 +36,8 @@ class Trained:
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
-        """The data sets of its data, one by one."""
-        return sources(self.facts["data"])
+        """The data sets of its data, one by one, and those that the weights it began from knew."""
+        return sources(self.facts["data"], self.trained_on["subjects"] if self.facts.get("weights") else ())
 
     @cached_property
     def own_subjects(self) -> tuple[str, ...]:
