@@ -13,6 +13,7 @@ from merzoo.publish.folder import Publication
 from merzoo.published import WEIGHTS
 from merzoo.text import plain
 from merzoo.version import __version__
+from merzoo.weights import verify
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -106,6 +107,7 @@ def _commit(publication: Publication, remote: Remote) -> str:
     from huggingface_hub import CommitOperationAdd
 
     config = publication.config
+    verify(publication.weights, config.sha256)  # a training that was done again meanwhile would make a repository that nobody can load
     try:
         operations: list[Any] = [CommitOperationAdd(name, text.encode()) for name, text in publication.texts.items()]
         operations.append(CommitOperationAdd(WEIGHTS, str(publication.weights)))
