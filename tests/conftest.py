@@ -88,6 +88,26 @@ def tiny(clip_cache: Path) -> ClipData:
     return ClipData(SyntheticFaces("tiny"), Preprocessing(size=64))
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, clip_cache: Path) -> Path:
+    """A finished training run of a small network, two epochs long."""
+    from merzoo.training.train import train
+
+    out = tmp_path_factory.mktemp("runs") / "train"
+    train("ststnet,strategy.epochs=2", "synthetic:tiny", out=out, preset="small", precision="fp32", device="cpu", threads=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained: Path) -> Path:
+    """An audited evaluation of the same network."""
+    from merzoo.evaluation.evaluate import evaluate
+
+    out = trained.parent / "evaluation"
+    evaluate("ststnet,strategy.epochs=2", "synthetic:tiny", out=out, preset="small", precision="fp32", device="cpu", audit=True)
+    return out
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     """An empty Hub on loopback, with a folder of its own for its clients."""

@@ -20,7 +20,6 @@ from merzoo.errors import WeightsError
 from merzoo.evaluation.predicting import predict_clips
 from merzoo.publish.folder import prepare
 from merzoo.training.machine import Machine
-from merzoo.training.train import train
 
 REPO = "tester/tiny"
 PREDICT = """
@@ -38,13 +37,6 @@ model = merzoo.load(sys.argv[1])
 rows = predict_clips(model, Clips(open_clips("synthetic:tiny", model.preprocessing), "micro"), Machine())
 print(json.dumps([[p.hex() for p in row["probabilities"]] for row in rows]))
 """
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, clip_cache: Path) -> Path:
-    out = tmp_path_factory.mktemp("round") / "train"
-    train("ststnet,strategy.epochs=2", "synthetic:tiny", out=out, preset="small", precision="fp32", device="cpu", threads=1)
-    return out
 
 
 @pytest.fixture
