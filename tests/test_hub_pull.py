@@ -71,6 +71,8 @@ from merzoo.cli.guard import guarded
 from merzoo.hub import open_published
 sys.exit(guarded(lambda: print(open_published(sys.argv[1]).file)))
 """
+
+
 @dataclasses.dataclass(frozen=True)
 class Toy:
     """A published model: its files, and the hash of the state that they hold."""
