@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -230,25 +226,3 @@ def test_a_fresh_registry_from_given_plugins_alone():
     with pytest.warns(MerzooWarning, match="registered twice by the same plugin"):
         zoo = load_registry([Found("given", "nowhere", "0", Plugin)], choice="")
     assert [entry.shown for entry in zoo.entries()] == ["mine"]
-
-
-@pytest.mark.slow
-def test_the_plugin_of_the_contributing_guide_works(site, tmp_path):
-    guide = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    blocks = dict(re.findall(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)```", guide, flags=re.M | re.S))
-    assert set(blocks) == {"pyproject.toml", "merzoo_tiny/__init__.py", "merzoo_tiny/network.py"}
-    for path, text in blocks.items():
-        (tmp_path / "project" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "project" / path).write_text(text, encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--target", str(site.root), str(tmp_path / "project")], check=True, timeout=120)
-    found, warned = records(site)
-    assert found["tiny"]["registers"] == {"backbone": ["tiny"], "model": ["tiny"]} and warned == []
-    assert site.merzoo("info", "tiny").returncode == 0
-    done = site.python(
-        "import merzoo, torch\n"
-        "made = merzoo.build('tiny', labels=['calm', 'happy'])\n"
-        "print(tuple(made({'difference': torch.rand(3, 3, 112, 112)}).shape))\n"
-        "print(merzoo.load('tiny', weights=None, labels=['calm', 'happy']).head)"
-    )
-    assert done.returncode == 0 and done.stdout.startswith("(3, 2)"), done.stderr
