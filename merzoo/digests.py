@@ -15,6 +15,8 @@ from merzoo.files import cache_folder, dumps, make_folder, write_atomically
 WORTH = 2**20  # bytes; hashing less takes about as long as looking it up
 SETTLED = 2.0  # s since the last change: clocks of file systems tick coarsely, and a change within the same tick could not be seen
 
+_just_hashed: dict[str, tuple[list[int], str]] = {}  # a download is looked at twice in one breath
+
 
 def stamp(path: Path) -> list[int]:
     """What identifies the content of a file without reading it: device, inode, size, times of the last change of content and of the inode, in ns.
@@ -26,14 +28,21 @@ def stamp(path: Path) -> list[int]:
 
 
 def sha256(path: Path) -> str:
-    """sha256 of a file's content in hex, remembered where it is large. Raises `OSError`."""
+    """sha256 of a file's content in hex; that of a large one is remembered, in this process at once and in the cache folder once the file has settled.
+
+    Raises `OSError`.
+    """
     before = stamp(path)
+    if (known := _just_hashed.get(str(path))) and known[0] == before:
+        return known[1]
     memory = _memory(path) if before[2] >= WORTH else None
-    if memory is not None and (known := _known(memory, before)):
-        return known
+    if memory is not None and (remembered := _known(memory, before)):
+        return remembered
     now = time.time_ns()
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
+    if memory is not None and stamp(path) == before:
+        _just_hashed[str(path)] = before, found
     if memory is not None and stamp(path) == before and now - max(before[3:]) > SETTLED * 1e9:
         with contextlib.suppress(MerzooError, OSError):  # a cache that cannot be written costs time and nothing else
             make_folder(memory.parent)

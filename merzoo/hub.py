@@ -84,7 +84,7 @@ def fetch(repo: str, file: str, revision: str, expected: str = "") -> Path:
     """
     where = f"{HUB}{repo}@{plain(revision, 60)}: {file}"
     try:
-        path = _download(repo, file, revision)
+        path = _here(repo, file, revision) or _download(repo, file, revision)
         if expected and sha256(path) != expected:
             path = _download(repo, file, revision, force_download=True)
             if (found := sha256(path)) != expected:
@@ -95,6 +95,17 @@ def fetch(repo: str, file: str, revision: str, expected: str = "") -> Path:
     except Exception as error:  # the client raises many kinds; all mean that the file cannot be had
         raise WeightsError(f"{where} cannot be had: {reason(error)}") from error
     return path
+
+
+def _here(repo: str, file: str, commit: str) -> Path | None:
+    """The file of a commit where the client has it already, without importing the client: that takes a fifth of the time of loading ten million parameters.
+    The layout of its cache is documented."""
+    from huggingface_hub import constants
+
+    if not COMMIT.fullmatch(commit):
+        return None
+    path = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots" / commit / file
+    return path if path.is_file() else None
 
 
 def _download(repo: str, file: str, revision: str, force_download: bool = False) -> Path:

@@ -154,9 +154,17 @@ def test_a_file_that_is_changed_behind_its_date_is_hashed_again(tmp_path: Path) 
     assert sha256(path) != first
 
 
+class Nothing(dict[str, Any]):
+    """The memory of another process: empty."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        pass
+
+
 def test_a_digest_that_somebody_else_may_have_written_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("merzoo.digests.SETTLED", 0.0)
+    monkeypatch.setattr("merzoo.digests._just_hashed", Nothing())
     path = tmp_path / "large"
     path.write_bytes(b"a" * 2**21)
     real = sha256(path)
@@ -174,6 +182,10 @@ def test_a_remembered_digest_saves_the_reading(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "large"
     path.write_bytes(b"a" * 2**21)
     found = sha256(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", None)
+        assert sha256(path) == found  # by this process
+    monkeypatch.setattr("merzoo.digests._just_hashed", Nothing())
     assert not list((tmp_path / "cache").rglob("*.json"))  # just written: a change within the same tick of the clock could not be seen
     monkeypatch.setattr("merzoo.digests.SETTLED", 0.0)
     assert sha256(path) == found and len(list((tmp_path / "cache" / "digests").iterdir())) == 1
