@@ -50,21 +50,28 @@ def open_published(where: str) -> Published:
 
     A repository without a commit (40 hex digits) is taken as it is today, with a warning that says which commit that is. Raises `WeightsError`.
     """
+    config, weights = about_published(where)
+    if where.startswith(FOLDER):
+        return Published(where, config, Path(weights.source), weights)
+    repo, commit = weights.source.removeprefix("hf://").removesuffix(f"/{WEIGHTS}").split("@")
+    return Published(where, config, fetch(repo, WEIGHTS, commit, config.sha256), weights)
+
+
+def about_published(where: str) -> tuple[Config, WeightsSpec]:
+    """What the config of a published model says, and the same as weights of the model, without fetching those. Warns and raises as `open_published`."""
     if where.startswith(FOLDER):
         folder = Path(where.removeprefix(FOLDER)).expanduser()
         config = read_config(folder, where)
-        return Published(where, config, folder / WEIGHTS, config.weights_spec(plain(folder.resolve().name, 80) or "folder", str(folder / WEIGHTS)))
+        return config, config.weights_spec(plain(folder.resolve().name, 80) or "folder", str(folder / WEIGHTS))
     repo, revision = parse(where)
     path = fetch(repo, CONFIG, revision)
     commit = path.parent.name  # huggingface_hub keeps a file as snapshots/COMMIT/FILE
-    if not COMMIT.fullmatch(commit):
-        raise WeightsError(f"{where}: the Hub's cache does not say which commit {path} is of; delete it and load again")
+    if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(revision) and commit != revision):
+        raise WeightsError(f"{where}: what was served is of the commit '{plain(commit, 60)}', which was not asked for; check HF_ENDPOINT")
     config = read_config(path.parent, where)
     if revision != commit:
-        warnings.warn(f"{where} may change; to load the same weights ever again, pin it: {HUB}{repo}@{commit}", MerzooWarning, stacklevel=4)
-    source = f"hf://{repo}@{commit}/{WEIGHTS}"
-    file = fetch(repo, WEIGHTS, commit, config.sha256)
-    return Published(where, config, file, config.weights_spec(f"{repo}@{commit[:12]}", source))
+        warnings.warn(f"{where} may change; to load the same weights ever again, pin it: {HUB}{repo}@{commit}", MerzooWarning, stacklevel=5)
+    return config, config.weights_spec(f"{repo}@{commit[:12]}", f"hf://{repo}@{commit}/{WEIGHTS}")
 
 
 def parse(where: str) -> tuple[str, str]:

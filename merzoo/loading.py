@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from merzoo.entries import last_line
 from merzoo.errors import UsageError
+from merzoo.fits import fitting, from_scratch
 from merzoo.hub import is_published, open_published
-from merzoo.making import make
 from merzoo.recognizer import Recognizer, assemble, fill
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, WeightsSpec
-from merzoo.weights import checked, differences, open_weights
+from merzoo.weights import checked, open_weights
 
 
 def load(
@@ -56,21 +54,8 @@ def load(
 
 def _published(where: str, preset: str | None, labels: Sequence[str] | None) -> Recognizer:
     found = open_published(where)
-    spec, tensors = found.config.spec(where), checked(found.file, found.config.sha256, found.config.bytes)
-    _refuse_other_sizes(spec, found.weights, tensors)
-    return _filled(spec, found.weights, tensors, preset, labels)
-
-
-def _refuse_other_sizes(spec: ModelSpec, found: WeightsSpec, tensors: Mapping[str, Tensor]) -> None:
-    """Raise `WeightsError` where the backbone is not of the sizes in the file, before it takes any memory: a stranger's config may name its options."""
-    options = _from_scratch(spec, found.preset).preset(found.preset).backbone
-    try:
-        with torch.device("meta"):
-            backbone = make(registry().get("backbone", spec.backbone).load(), f"backbone '{spec.backbone}'", options)
-    except (RuntimeError, NotImplementedError) as error:
-        raise UsageError(f"backbone '{spec.backbone}' cannot be built without memory ({last_line(error)}); its plugin fails `merzoo check-plugin`") from error
-    given = {key: value for key, value in tensors.items() if key.startswith("backbone.")}
-    differences({f"backbone.{key}": value for key, value in backbone.state_dict().items()}, given, f"{spec.name}@{found.tag}")
+    tensors = checked(found.file, found.config.sha256, found.config.bytes)
+    return _filled(fitting(found.config, tensors, where), found.weights, tensors, preset, labels)
 
 
 def _filled(spec: ModelSpec, found: WeightsSpec, tensors: Mapping[str, Tensor], preset: str | None, labels: Sequence[str] | None) -> Recognizer:
@@ -78,17 +63,10 @@ def _filled(spec: ModelSpec, found: WeightsSpec, tensors: Mapping[str, Tensor], 
     for what, asked, own in (("preset", preset, found.preset), ("labels", None if labels is None else tuple(labels), found.labels)):
         if asked is not None and asked != own:
             raise UsageError(f"{spec.name}: weights '{found.tag}' are of {what} {own!r}, not {asked!r}; leave the {what} out, or use weights=None")
-    recognizer = assemble(_from_scratch(spec, found.preset), found.preset, found.labels, found.task, for_training=False)
+    recognizer = assemble(from_scratch(spec, found.preset), found.preset, found.labels, found.task, for_training=False)
     fill(recognizer, tensors, found.tag)
     recognizer.spec, recognizer.weights = spec, found
     return recognizer.eval()
-
-
-def _from_scratch(spec: ModelSpec, preset: str) -> ModelSpec:
-    """The specification without `pretrained`: what its backbone would begin with, and maybe download, is replaced by the weights at hand."""
-    options = spec.preset(preset)
-    backbone = {name: value for name, value in options.backbone.items() if name != "pretrained"}
-    return dataclasses.replace(spec, presets={**spec.presets, preset: dataclasses.replace(options, backbone=backbone)})
 
 
 def _first_preset(spec: ModelSpec) -> str:

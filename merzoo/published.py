@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merzoo.describe import tree
-from merzoo.errors import MerzooError, UnknownNameError, WeightsError
+from merzoo.errors import MerzooError, WeightsError
 from merzoo.registry import registry
-from merzoo.specs import ModelSpec, Preset, WeightsSpec
+from merzoo.specs import WeightsSpec
 from merzoo.text import plain
 from merzoo.version import __version__
 
@@ -31,7 +31,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class Config:
     """What config.json says. `options`, `views` and `preprocessing` are what the preset stood for when it was published.
 
-    options: {backbone, head, auxiliary, strategy} of the preset. views: {"train", "test": {input: [view]}, "reduce"}. plugins: {distribution: version} of
+    options: {backbone, head, auxiliary, strategy} of the preset. views: {"train", "test": {input: [view]}, "reduce"}, the backbone's own where the model names
+    none. plugins: {distribution: version} of
     its parts. sha256, bytes: of model.safetensors.
     """
 
@@ -87,51 +88,17 @@ class Config:
         about: dict[str, Any] = {"trained_on": self.trained_on, "protocol": self.protocol, "metrics": self.metrics, "licence": self.licence, "task": self.task}
         return WeightsSpec(tag, self.preset, source, self.sha256, self.labels, **about)
 
-    def spec(self, where: str) -> ModelSpec:
-        """The specification of the model as it is installed here. Raises `WeightsError` where its plugin is not installed, or a network of other options
-        or views is meant by its name today."""
-        try:
-            spec = registry().model(self.model)
-            registry().parts(spec)
-        except UnknownNameError as error:
-            named = " and ".join(plain(f"{name} {version}".strip(), 80) for name, version in self.plugins.items() if name != "merzoo")
-            remedy = f"install the plugin, if you trust it (its config names {named or 'none'})"
-            raise WeightsError(f"{where} is a model '{plain(self.model, 80)}', which is not known here ({plain(error, 200)}); {remedy}") from None
-        if other := _differences(self, network_facts(spec, self.preset)):
-            versions = ", ".join(plain(f"{name} {version}", 80) for name, version in self.plugins.items())
-            raise WeightsError(f"{where} was published with other settings of {spec.name} ({self.preset}): {other}; install the versions it names ({versions})")
-        return spec
-
-
-def network_facts(spec: ModelSpec, preset: str) -> dict[str, Any]:
-    """Options, views and preprocessing that a preset stands for, as plain data. Raises `UnknownNameError` for a preset that is none."""
-    options: Preset = spec.preset(preset)
-    facts = tree(options)
-    preprocessing = facts.pop("preprocessing")
-    views = {"train": tree(spec.train_views), "test": tree(spec.test_views), "reduce": spec.reduce}
-    return {"options": facts, "views": views, "preprocessing": preprocessing}
-
-
-def _differences(config: Config, here: Mapping[str, Any]) -> str:
-    """In what the network or its inputs were other when they were published; how it was trained may change."""
-    there = {"options": dict(config.options), "views": dict(config.views), "preprocessing": dict(config.preprocessing)}
-    found = []
-    for name, keys in (("options", ("backbone", "head", "auxiliary")), ("views", ("test", "reduce")), ("preprocessing", ("aligner", "size"))):
-        for key in keys:
-            if there[name].get(key) != here[name].get(key):
-                found.append(f"{name}.{key} was {plain(json.dumps(there[name].get(key)), 120)}, here it is {plain(json.dumps(here[name].get(key)), 120)}")
-    return "; ".join(found)
-
 
 def config_of(recognizer: Recognizer, weights: Path, card: Mapping[str, Any], **about: Any) -> Config:
     """The config of a recogniser whose weights lie in a file, with what their card says. about: protocol, metrics, licence.
 
     Raises `WeightsError` where the file cannot be read.
     """
+    from merzoo.fits import network_facts
     from merzoo.weights import digest
 
     spec = recognizer.spec
-    facts = network_facts(spec, recognizer.preset)
+    facts = network_facts(spec, recognizer.preset, recognizer.backbone)
     parts = {entry.plugin for entry in (*registry().parts(spec), *registry().views(spec))}
     versions = {record.distribution: record.version for record in registry().records if record.name in parts}
     size = weights.stat().st_size

@@ -173,9 +173,14 @@ def list_models(pattern: str | None = None) -> list[str]:
 def info(name: str, kind: str | None = None) -> dict[str, Any]:
     """Everything known about a name without loading it: parts, presets, weights, needs, provides, views, paper, licence, plugin.
 
-    kind: which one is meant where a model and a part share a name; the model, if None. Raises `UnknownNameError` for a name nobody
-    registered and for a model whose parts are not installed.
+    kind: which one is meant where a model and a part share a name; the model, if None. A published model (`hf-hub:…`, `local-dir:…`) is told as the model it
+    is, with its own weights alone, which are not fetched. Raises `UnknownNameError` for a name nobody registered and for a model whose parts are not
+    installed, `WeightsError` for a published model whose config cannot be had.
     """
-    from merzoo.describe import describe
+    from merzoo.describe import describe, tree
+    from merzoo.hub import about_published, is_published
 
-    return describe(registry(), name, kind)
+    if not is_published(name):
+        return describe(registry(), name, kind)
+    config, weights = about_published(name)
+    return describe(registry(), config.model, "model") | {"name": name, "also": [], "weights": [tree(weights)]}

@@ -17,6 +17,7 @@ from merzoo.compose import network_of
 from merzoo.digests import sha256, stamp
 from merzoo.entries import last_line
 from merzoo.errors import WeightsError
+from merzoo.fits import fitting
 from merzoo.hub import fetch, is_published, open_published
 from merzoo.specs import ModelSpec, WeightsSpec
 from merzoo.text import plain
@@ -37,8 +38,9 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
         published = open_published(str(wanted))
         if network_of(published.config.model) != network_of(spec.name):
             raise WeightsError(f"{wanted} holds weights of {plain(published.config.model, 80)!r}, not of {spec.name}; load them by that name")
-        published.config.spec(published.where)
-        return published.weights, checked(published.file, published.config.sha256, published.config.bytes)
+        tensors = checked(published.file, published.config.sha256, published.config.bytes)
+        fitting(published.config, tensors, published.where)
+        return published.weights, tensors
     if isinstance(wanted, Path) or "/" in str(wanted) or str(wanted).endswith((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")):
         return _from_path(spec, Path(wanted))
     if wanted == "default":

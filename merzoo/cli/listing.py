@@ -58,7 +58,7 @@ def _tags(entry: Entry) -> list[str]:
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A model, or a part of any kind.")],
+    name: Annotated[str, typer.Argument(help="A model, a part of any kind, or a published model (hf-hub:org/repo, local-dir:PATH).")],
     kind: Annotated[Kind | None, typer.Option(help="Which one, where a model and a part share the name.")] = None,
     json: Json = False,
 ) -> None:

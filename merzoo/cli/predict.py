@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def command(
     source: Annotated[str, typer.Argument(help="A video file, a folder of frames, or a folder of such (any depth).")],
-    model: Annotated[str | None, typer.Option(help="A model; without it, the first that comes with weights.")] = None,
-    weights: Annotated[str, typer.Option(help="A tag, or a path to a .safetensors file.")] = "default",
+    model: Annotated[str | None, typer.Option(help="A model, or a published one: hf-hub:org/repo[@commit], local-dir:PATH. By default miacnet-ma2mi.")] = None,
+    weights: Annotated[str, typer.Option(help="A tag, a path to a .safetensors file, hf-hub:… or local-dir:…")] = "default",
     face: Annotated[Literal["largest", "all", "none"], typer.Option(help="Which face; none: the frames are face crops already.")] = "largest",
     interval: Annotated[str | None, typer.Option(metavar="ONSET,APEX,OFFSET", help="Frame numbers, where they are known.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second, where the source does not say (30 is assumed).")] = None,

@@ -23,7 +23,7 @@ def command(
     macro: Annotated[str | None, typer.Option(help="Another data set whose macro clips are pre-trained on too, such as dfew.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="PART.OPTION=VALUE", help=SET)] = None,
     preset: Annotated[str, typer.Option(help="The size of the model: full as in the paper, small for a laptop.")] = "full",
-    weights: Annotated[str | None, typer.Option("--from", help="Start from these weights (tag or path) and not from scratch.")] = None,
+    weights: Annotated[str | None, typer.Option("--from", help="Start from these weights (tag, path, hf-hub:… or local-dir:…) and not from scratch.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random draw.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, or start it where there is none.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

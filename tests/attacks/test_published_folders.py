@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import merzoo
 from merzoo.digests import sha256
+from merzoo.fits import network_facts
 from merzoo.hub import parse
-from merzoo.published import CONFIG, WEIGHTS, network_facts
+from merzoo.interfaces import Backbone
+from merzoo.making import make
+from merzoo.published import CONFIG, WEIGHTS
 from merzoo.registry import registry
 from merzoo.weights import write
 
@@ -212,22 +216,23 @@ sys.exit("it loaded")
 """
 
 
-GIANTS = ["miacnet,backbone.width=100000", "timm/vit_giant_patch14_224+linear+supervised", "timm/resnet18+linear+supervised,backbone.size=1000000"]
+GIANTS = ["miacnet,backbone.mlp_ratio=100000", "timm/vit_giant_patch14_224+linear+supervised", "timm/resnet18+linear+supervised,backbone.size=1000000"]
 
 
 @pytest.mark.parametrize("model", GIANTS)
 def test_a_config_that_asks_for_memory_gets_none(folder: Path, model: str) -> None:
     """Its options and views are true to its name, so that nothing but the sizes speaks against it."""
     preset = "small" if model.startswith("miacnet") else "full"
-    for name, value in {"model": model, "preset": preset, **network_facts(registry().model(model), preset)}.items():
+    spec = registry().model(model)
+    with torch.device("meta"):
+        backbone: Backbone = make(registry().parts(spec)[0].load(), "it", spec.preset(preset).backbone)
+    for name, value in {"model": model, "preset": preset, **network_facts(spec, preset, backbone)}.items():
         edit(folder, name, value)
     done = subprocess.run([sys.executable, "-c", LIMITED, f"local-dir:{folder}"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done
 
 
 def test_a_million_tensors_make_one_short_line(folder: Path, refused: Refused, recognizer: Any) -> None:
-    import torch
-
     extra = {f"backbone.\x1b[31m{number}": torch.zeros(1) for number in range(5000)}
     digest = write(folder / WEIGHTS, {**recognizer.saved(), **extra}, {})
     edit(folder, "weights", {"file": WEIGHTS, "sha256": digest, "bytes": (folder / WEIGHTS).stat().st_size})
