@@ -29,6 +29,6 @@ def command(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         print_json({"result": result, "checks": [dataclasses.asdict(check) for check in checks]})
     else:
         counts = {state: sum(check.state == state for check in checks) for state in ("fail", "warn")}
-        print_lines(["all is well" if result == "ok" else f"{counts['fail']} failed, {counts['warn']} warnings"])
+        print_lines(["all is well" if result == "ok" else f"{counts['fail']} failed, {counts['warn']} warning{'' if counts['warn'] == 1 else 's'}"])
     if result == "fail":
         raise typer.Exit(1)
