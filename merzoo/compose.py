@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,20 @@ def network_of(name: str) -> str:
     base, comma, settings = name.partition(",")
     kept = [setting for setting in _OPTION.split(settings) if not setting.startswith("strategy.")] if comma else []
     return ",".join((base, *kept))
+
+
+def texts_set(name: str) -> Iterator[str]:
+    """Every text that such a name sets an option to, those inside lists and objects included."""
+    _, comma, settings = name.partition(",")
+    values = [_value(setting.partition("=")[2]) for setting in _OPTION.split(settings)] if comma else []
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            values += [*value, *value.values()]
+        elif isinstance(value, list):
+            values += value
 
 
 def composed(zoo: Registry, name: str) -> ModelSpec:

@@ -1,47 +1,54 @@
-"""Whether a published model is the network that its name means here, told before that takes any memory: a stranger's config may name its options."""
+"""Whether a published model is the one that its name means here, told before that takes any memory: a stranger's config may name its options."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from merzoo.compose import texts_set
 from merzoo.describe import tree
-from merzoo.entries import last_line
-from merzoo.errors import UnknownNameError, UsageError, WeightsError
+from merzoo.errors import MerzooWarning, UnknownNameError, WeightsError
 from merzoo.interfaces import Backbone
-from merzoo.making import make
 from merzoo.published import Config
+from merzoo.recognizer import weightless
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
 from merzoo.text import plain
 
-COMPARED = {"options": ("backbone", "head", "auxiliary"), "preprocessing": ("aligner", "size"), "views": ("test", "reduce")}  # training may change
+_WORD = re.compile(r"[\w-]*", re.ASCII)  # no dot, slash or colon: no name of a file to speak of
+COMPARED = {  # how it was trained may change
+    "parts": ("backbone", "head", "auxiliary"),
+    "options": ("backbone", "head", "auxiliary"),
+    "preprocessing": ("aligner", "size"),
+    "views": ("test", "reduce"),
+}
 
 
-def fitting(config: Config, tensors: Mapping[str, Tensor], where: str) -> ModelSpec:
-    """The specification of a published model as it is installed here.
+def fitting(config: Config, where: str) -> ModelSpec:
+    """The specification of a published model as it is installed here; warns where the plugin of a part has another version than when it was published.
 
-    Raises `WeightsError` where its plugin is not installed, another network or other views are meant by its name today, or its backbone has other sizes.
+    Raises `WeightsError` where its plugin is not installed, its name sets options that could name files, or other parts, options or views are meant by its
+    name today.
     """
-    from merzoo.weights import differences
-
     spec = _known(config, where)
-    backbone = _weightless(spec, config.preset)
+    parts = registry().parts(spec)
+    backbone = weightless(parts[0].load(), f"backbone '{spec.backbone}'", from_scratch(spec, config.preset).preset(config.preset).backbone)
+    versions = ", ".join(plain(f"{name} {version}", 80) for name, version in config.plugins.items())
     if other := _differences(config, network_facts(spec, config.preset, backbone)):
-        versions = ", ".join(plain(f"{name} {version}", 80) for name, version in config.plugins.items())
         raise WeightsError(f"{where} was published with other settings of {spec.name} ({config.preset}): {other}; install the versions it names ({versions})")
-    given = {key: value for key, value in tensors.items() if key.startswith("backbone.")}
-    differences({f"backbone.{key}": value for key, value in backbone.state_dict().items()}, given, f"{spec.name}, as {where} has them,")
+    here = {record.distribution: record.version for record in registry().records if record.distribution != "merzoo"}
+    for name, version in config.plugins.items():
+        if here.get(name, version) != version:
+            warnings.warn(f"{where} was published with {name} {version}, here is {here[name]}: what it computes may differ", MerzooWarning, stacklevel=6)
     return spec
 
 
 def network_facts(spec: ModelSpec, preset: str, backbone: Backbone) -> dict[str, Any]:
-    """Options, views and preprocessing that a preset stands for, as plain data; views are the backbone's own where the model names none.
+    """Parts, options, views and preprocessing that a preset stands for, as plain data; views are the backbone's own where the model names none.
 
     Raises `UnknownNameError` for a preset that is none.
     """
@@ -49,7 +56,8 @@ def network_facts(spec: ModelSpec, preset: str, backbone: Backbone) -> dict[str,
     preprocessing = options.pop("preprocessing")
     train = spec.train_views or {name: (view,) for name, view in backbone.views.items()}
     views = {"train": tree(train), "test": tree(spec.test_views or train), "reduce": spec.reduce}
-    return {"options": options, "views": views, "preprocessing": preprocessing}
+    parts = {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy}
+    return {"parts": parts, "options": options, "views": views, "preprocessing": preprocessing}
 
 
 def from_scratch(spec: ModelSpec, preset: str) -> ModelSpec:
@@ -60,6 +68,9 @@ def from_scratch(spec: ModelSpec, preset: str) -> ModelSpec:
 
 
 def _known(config: Config, where: str) -> ModelSpec:
+    for text in texts_set(config.model):
+        if not _WORD.fullmatch(text):
+            raise WeightsError(f"{where}: its model's name sets an option to '{plain(text, 60)}', which might name a file; it may set numbers and words")
     try:
         spec = registry().model(config.model)
         registry().parts(spec)
@@ -70,20 +81,9 @@ def _known(config: Config, where: str) -> ModelSpec:
     return spec
 
 
-def _weightless(spec: ModelSpec, preset: str) -> Backbone:
-    """The backbone on the meta device: names and shapes without numbers."""
-    options = from_scratch(spec, preset).preset(preset).backbone
-    try:
-        with torch.device("meta"):
-            backbone: Backbone = make(registry().parts(spec)[0].load(), f"backbone '{spec.backbone}'", options)
-    except (RuntimeError, NotImplementedError) as error:
-        raise UsageError(f"backbone '{spec.backbone}' cannot be built without memory ({last_line(error)}); its plugin fails `merzoo check-plugin`") from error
-    return backbone
-
-
 def _differences(config: Config, here: Mapping[str, Any]) -> str:
     """In what the network or its inputs were other when they were published."""
-    there = {"options": config.options, "views": config.views, "preprocessing": config.preprocessing}
+    there = {"parts": config.parts, "options": config.options, "views": config.views, "preprocessing": config.preprocessing}
     found = []
     for name, keys in COMPARED.items():
         for key in keys:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from merzoo.errors import UsageError
-from merzoo.fits import fitting, from_scratch
+from merzoo.fits import from_scratch
 from merzoo.hub import is_published, open_published
 from merzoo.recognizer import Recognizer, assemble, fill
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, WeightsSpec
-from merzoo.weights import checked, open_weights
+from merzoo.weights import open_weights, read_published
 
 
 def load(
@@ -54,16 +54,19 @@ def load(
 
 def _published(where: str, preset: str | None, labels: Sequence[str] | None) -> Recognizer:
     found = open_published(where)
-    tensors = checked(found.file, found.config.sha256, found.config.bytes)
-    return _filled(fitting(found.config, tensors, where), found.weights, tensors, preset, labels)
+    spec, tensors = read_published(found)
+    return _filled(spec, found.weights, tensors, preset, labels, foreign=True)
 
 
-def _filled(spec: ModelSpec, found: WeightsSpec, tensors: Mapping[str, Tensor], preset: str | None, labels: Sequence[str] | None) -> Recognizer:
-    """The recogniser that these weights are of, with them, ready to predict."""
+def _filled(
+    spec: ModelSpec, found: WeightsSpec, tensors: Mapping[str, Tensor], preset: str | None, labels: Sequence[str] | None, foreign: bool = False
+) -> Recognizer:
+    """The recogniser that these weights are of, with them, ready to predict. foreign: they may make no part take more memory than they hold."""
     for what, asked, own in (("preset", preset, found.preset), ("labels", None if labels is None else tuple(labels), found.labels)):
         if asked is not None and asked != own:
             raise UsageError(f"{spec.name}: weights '{found.tag}' are of {what} {own!r}, not {asked!r}; leave the {what} out, or use weights=None")
-    recognizer = assemble(from_scratch(spec, found.preset), found.preset, found.labels, found.task, for_training=False)
+    sizes = tensors if foreign else None
+    recognizer = assemble(from_scratch(spec, found.preset), found.preset, found.labels, found.task, for_training=False, sizes=sizes)
     fill(recognizer, tensors, found.tag)
     recognizer.spec, recognizer.weights = spec, found
     return recognizer.eval()

@@ -29,10 +29,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Config:
-    """What config.json says. `options`, `views` and `preprocessing` are what the preset stood for when it was published.
+    """What config.json says. `parts`, `options`, `views` and `preprocessing` are what name and preset stood for when it was published.
 
-    options: {backbone, head, auxiliary, strategy} of the preset. views: {"train", "test": {input: [view]}, "reduce"}, the backbone's own where the model names
-    none. plugins: {distribution: version} of
+    parts: names of backbone, head, auxiliary and strategy. options: of the same. views: {"train", "test": {input: [view]}, "reduce"}, the backbone's own where
+    the model names none. plugins: {distribution: version} of
     its parts. sha256, bytes: of model.safetensors.
     """
 
@@ -40,6 +40,7 @@ class Config:
     preset: str
     labels: tuple[str, ...]
     task: str
+    parts: Mapping[str, Any]
     options: Mapping[str, Any]
     views: Mapping[str, Any]
     preprocessing: Mapping[str, Any]
@@ -79,9 +80,16 @@ class Config:
         look.texts(trained_on.get("subjects", []), "trained_on.subjects", MAX_NAMES)
         fields: dict[str, Any] = {name: look.text(facts.get(name), name) for name in ("model", "preset", "task", "merzoo")}
         fields |= {name: look.text(facts.get(name, ""), name, empty=True) for name in ("protocol", "licence")}
-        fields |= {name: look.mapping(facts.get(name), name) for name in ("options", "views", "preprocessing", "metrics")}
+        fields |= {name: look.mapping(facts.get(name), name) for name in ("parts", "options", "views", "preprocessing", "metrics")}
         fields["plugins"] = {look.text(k, "plugins"): look.text(v, "plugins", empty=True) for k, v in look.mapping(facts.get("plugins"), "plugins").items()}
         return cls(labels=look.texts(facts.get("labels"), "labels", 100), sha256=digest, bytes=size, trained_on=trained_on, **fields)
+
+    def agree(self, card: Mapping[str, Any], where: str) -> None:
+        """Raise `WeightsError` unless the card in the weights' header says the same of all that names them: another order of labels would name every class
+        wrongly, and other people would hide whom they know."""
+        said = {"model": self.model, "preset": self.preset, "labels": list(self.labels), "task": self.task, "trained_on": dict(self.trained_on)}
+        if other := next((name for name, value in said.items() if card.get(name) != value), None):
+            raise WeightsError(f"{where}: {CONFIG} and the header of {WEIGHTS} differ in {other}; it was changed by hand, do not use it")
 
     def weights_spec(self, tag: str, source: str) -> WeightsSpec:
         """As weights of the model, under a tag, from a source. Raises `WeightsError`."""

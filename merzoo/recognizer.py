@@ -145,13 +145,15 @@ def assemble(
     *,
     data_provides: Iterable[str] | None = None,
     for_training: bool = True,
+    sizes: Mapping[str, Tensor] | None = None,
 ) -> Recognizer:
     """The recogniser of a specification, with random weights from torch's global seed.
 
     task: "multi-label" where a clip may carry any number of the labels; training then needs a strategy that provides "multi-label".
     data_provides: what the data at hand offers ("macro-clips"); None where no data is known yet, and then only the parts are checked.
-    for_training False leaves out auxiliary tasks that only shape training. Raises `UsageError` for labels, options or views that cannot be, `NeedsError` and
-    `UnknownNameError` before any part is imported.
+    for_training False leaves out auxiliary tasks that only shape training. sizes: the state that a stranger's weights hold; each part is compared with it
+    before it takes any memory. Raises `UsageError` for labels, options or views that cannot be, `NeedsError` and `UnknownNameError` before any part is
+    imported, `WeightsError` for other sizes.
     """
     if isinstance(labels, str) or len(set(labels)) < 2 or len(set(labels)) != len(labels):
         raise UsageError(f"labels {labels if isinstance(labels, str) else list(labels)} must be at least two different names")
@@ -163,19 +165,39 @@ def assemble(
         raise NeedsError(f"data with several labels a clip, trained by the strategy '{spec.strategy}',", ["multi-label"])
     check_needs(entries, None if data_provides is None else frozenset(data_provides))
     build_backbone, build_head, *build_tasks, build_strategy = (entry.load() for entry in entries)
-    backbone: Backbone = make(build_backbone, f"backbone '{spec.backbone}'", options.backbone)
+    backbone: Backbone = _part("backbone", sizes, build_backbone, f"backbone '{spec.backbone}'", options.backbone)
     shapes = feature_shapes(backbone)
-    head: Head = make(build_head, f"head '{spec.head}'", options.head, shapes, len(labels))
+    head: Head = _part("head", sizes, build_head, f"head '{spec.head}'", options.head, shapes, len(labels))
     tasks = {}
     for name, build_task in zip(spec.auxiliary, build_tasks, strict=True):
         if "." in name or hasattr(nn.ModuleDict, name):  # torch has a use of its own for these
             raise UsageError(f"auxiliary task '{name}' cannot be part of a network under this name; its plugin must register it under another")
         if for_training or build_task.predicts:
-            tasks[name] = make(build_task, f"auxiliary task '{name}'", options.auxiliary.get(name, {}), shapes, dict(backbone.inputs))
+            its = options.auxiliary.get(name, {})
+            tasks[name] = _part(f"auxiliary.{name}", sizes, build_task, f"auxiliary task '{name}'", its, shapes, dict(backbone.inputs))
     strategy: Strategy = make(build_strategy, f"strategy '{spec.strategy}'", options.strategy)
     recognizer = Recognizer(spec, preset, labels, backbone, head, tasks, strategy, task)
     _check_views(recognizer)
     return recognizer
+
+
+def _part(prefix: str, sizes: Mapping[str, Tensor] | None, target: Any, what: str, options: Config, *args: Any) -> Any:
+    """`make`, after the state of the part, told on the meta device, was compared with what `sizes` has of it."""
+    if sizes is not None:
+        from merzoo.weights import differences
+
+        wanted = {f"{prefix}.{key}": value for key, value in weightless(target, what, options, *args).state_dict().items()}
+        differences(wanted, {key: value for key, value in sizes.items() if key.startswith(f"{prefix}.")}, f"the {what}")
+    return make(target, what, options, *args)
+
+
+def weightless(target: Any, what: str, options: Config, *args: Any) -> Any:
+    """`make` on the meta device: names and shapes without numbers. Raises `UsageError` for a part that cannot be made there, too."""
+    try:
+        with torch.device("meta"):
+            return make(target, what, options, *args)
+    except (RuntimeError, NotImplementedError) as error:
+        raise UsageError(f"{what} cannot be built without memory ({last_line(error)}); its plugin fails `merzoo check-plugin`") from error
 
 
 def _check_views(recognizer: Recognizer) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 from torch import Tensor
 
+from merzoo import digests
 from merzoo.compose import network_of
-from merzoo.digests import sha256, stamp
+from merzoo.digests import stamp
 from merzoo.entries import last_line
 from merzoo.errors import WeightsError
 from merzoo.fits import fitting
-from merzoo.hub import fetch, is_published, open_published
+from merzoo.hub import Published, fetch, is_published, open_published
 from merzoo.specs import ModelSpec, WeightsSpec
 from merzoo.text import plain
 
@@ -38,9 +39,10 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
         published = open_published(str(wanted))
         if network_of(published.config.model) != network_of(spec.name):
             raise WeightsError(f"{wanted} holds weights of {plain(published.config.model, 80)!r}, not of {spec.name}; load them by that name")
-        tensors = checked(published.file, published.config.sha256, published.config.bytes)
-        fitting(published.config, tensors, published.where)
+        _, tensors = read_published(published)
         return published.weights, tensors
+    if str(wanted).startswith("hf://"):
+        raise WeightsError(f"weights '{plain(wanted, 120)}' are named as plugins do; a published model is hf-hub:org/repo[@revision]")
     if isinstance(wanted, Path) or "/" in str(wanted) or str(wanted).endswith((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")):
         return _from_path(spec, Path(wanted))
     if wanted == "default":
@@ -49,11 +51,19 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
         found = spec.weights[0]
     else:
         found = spec.weights_of(str(wanted))
-    return found, checked(locate(found), found.sha256)
+    return found, checked(locate(found), found.sha256)[0]
 
 
-def checked(path: Path, expected: str, size: int | None = None) -> dict[str, Tensor]:
-    """The tensors of a file that hashes to `expected` and has `size` bytes, if known. Raises `WeightsError` where it does not, cannot be read, or changed
+def read_published(found: Published) -> tuple[ModelSpec, dict[str, Tensor]]:
+    """The model that a published one is here, and its tensors. Raises `WeightsError` where the file is not what its config says, hash, labels and people
+    included, and as `fitting`."""
+    tensors, card = checked(found.file, found.config.sha256, found.config.bytes)
+    found.config.agree(card, found.where)
+    return fitting(found.config, found.where), tensors
+
+
+def checked(path: Path, expected: str, size: int | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and card of a file that hashes to `expected` and has `size` bytes, if known. Raises `WeightsError` where it does not, cannot be read, or changed
     while it was read."""
     try:
         _check_start(path)  # hashing a device would never end
@@ -61,21 +71,23 @@ def checked(path: Path, expected: str, size: int | None = None) -> dict[str, Ten
         if size is not None and path.stat().st_size != size:
             raise WeightsError(f"weights {path} have {path.stat().st_size} bytes and not the {size} that were published; fetch them anew")
         verify(path, expected)
-        tensors = read(path)[0]
+        found = read(path)
         after = stamp(path)
     except OSError as error:
         raise WeightsError(f"weights {path} cannot be read ({error.strerror}); check the path") from error
     if before != after:
         raise WeightsError(f"weights {path} changed while they were read; try again")
-    return tensors
+    return found
 
 
 def _from_path(spec: ModelSpec, path: Path) -> tuple[WeightsSpec, dict[str, Tensor]]:
-    tensors, card = read(path)
+    _check_start(path)
+    sha256 = digest(path)
+    tensors, card = checked(path, sha256)
     if card.get("model") is not None and network_of(str(card["model"])) != network_of(spec.name):
         raise WeightsError(f"{path} holds weights of {card['model']!r}, not of {spec.name}; load them by that name")
     try:
-        found = WeightsSpec(path.name, card["preset"], str(path), digest(path), card["labels"], card.get("trained_on") or {}, task=card.get("task", "classes"))
+        found = WeightsSpec(path.name, card["preset"], str(path), sha256, card["labels"], card.get("trained_on") or {}, task=card.get("task", "classes"))
     except KeyError as error:
         raise WeightsError(f"{path} does not say its labels and preset; only files written by `merzoo train` load by path") from error
     spec.preset(found.preset)
@@ -110,7 +122,7 @@ def _inside(name: str) -> bool:
 def digest(path: Path) -> str:
     """sha256 of a file, in hex; that of a large one is remembered (see `merzoo.digests`)."""
     try:
-        return sha256(path)
+        return digests.sha256(path)
     except OSError as error:
         raise WeightsError(f"weights {path} cannot be read ({error.strerror}); check the path") from error
 
@@ -130,7 +142,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("merzoo", "{}")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no mapping)
+            # Copies: what it gives is a view of the file, and changes with it.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118  (no mapping)
     except Exception as error:  # a hostile header can fail in many ways inside the reader, which runs nothing of it
         raise WeightsError(f"weights {path} are no safetensors file, or cut off ({last_line(error).split('Error: ')[-1]}); fetch them again") from error
     try:

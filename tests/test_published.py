@@ -10,12 +10,13 @@ import torch
 
 import merzoo
 from merzoo.data.synthetic import SyntheticFaces
-from merzoo.errors import LeakageError, UsageError, WeightsError
+from merzoo.errors import LeakageError, MerzooWarning, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.starting import named_start
 from merzoo.publish.folder import prepare
 from merzoo.published import CONFIG, WEIGHTS
 from merzoo.registry import registry
+from merzoo.weights import read, write
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +28,12 @@ def published(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edited(folder: Path, to: Path, **changed: object) -> str:
-    """A copy whose config says something else; its name."""
+    """A copy whose config says something else, and so does the header of its weights where they speak of it; its name."""
     to.mkdir()
-    (to / CONFIG).write_text(json.dumps({**json.loads((folder / CONFIG).read_text()), **changed}))
-    (to / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes())
+    tensors, card = read(folder / WEIGHTS)
+    digest = write(to / WEIGHTS, tensors, {**card, **{name: value for name, value in changed.items() if name in card}})
+    weights = {"file": WEIGHTS, "sha256": digest, "bytes": (to / WEIGHTS).stat().st_size}
+    (to / CONFIG).write_text(json.dumps({**json.loads((folder / CONFIG).read_text()), "weights": weights, **changed}))
     return f"local-dir:{to}"
 
 
@@ -71,6 +74,7 @@ def test_info_tells_the_model_and_its_own_weights_without_reading_them(published
     ("field", "value", "said"),
     [
         ("options", {"backbone": {"size": 96}, "head": {}, "auxiliary": {}, "strategy": {}}, 'options.backbone was {"size": 96}, here it is {"size": 112}'),
+        ("parts", {"backbone": "ststnet", "head": "mlp", "auxiliary": [], "strategy": "supervised"}, 'parts.head was "mlp", here it is "linear"'),
         ("preprocessing", {"aligner": "eyes", "size": 256}, "preprocessing.size was 256, here it is 128"),
         ("views", {"train": {}, "test": {"flow": [{"kind": "flow", "options": {"method": "tvl1"}}]}, "reduce": "mean"}, "views.test was"),
     ],
@@ -94,3 +98,22 @@ def test_a_model_whose_plugin_is_missing_says_which(published: Path, tmp_path: P
     name = edited(published, tmp_path / "unknown", model="pearnet", plugins={"merzoo": "0.1.0", "merzoo-pear": "3.1"})
     with pytest.raises(WeightsError, match=r"'pearnet', which is not known here .*install the plugin, if you trust it \(its config names merzoo-pear 3.1\)"):
         merzoo.load(name)
+
+
+def test_another_version_of_its_plugin_is_told(published: Path, tmp_path: Path) -> None:
+    with pytest.warns(MerzooWarning, match=r"was published with merzoo-baselines 0.0.7, here is 0.1.0: what it computes may differ"):
+        merzoo.load(edited(published, tmp_path / "older", plugins={"merzoo": "0.1.0", "merzoo-baselines": "0.0.7"}))
+
+
+@pytest.mark.parametrize("field", ["labels", "trained_on"])
+def test_a_config_that_was_changed_by_hand_is_refused(published: Path, tmp_path: Path, field: str) -> None:
+    """Turned labels would name every class wrongly; other people would hide whom it knows."""
+    edited(published, tmp_path / "changed")
+    path = tmp_path / "changed" / CONFIG
+    facts = json.loads(path.read_text())
+    facts[field] = facts[field][::-1] if field == "labels" else {**facts[field], "subjects": ["synthetic:s1"]}
+    path.write_text(json.dumps(facts))
+    with pytest.raises(WeightsError, match=f"differ in {field}"):
+        merzoo.load(f"local-dir:{tmp_path / 'changed'}")
+    with pytest.raises(WeightsError, match=f"differ in {field}"):
+        named_start(registry().model("ststnet"), f"local-dir:{tmp_path / 'changed'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,12 +17,33 @@ from merzoo.specs import View
 CHANNELS = {"difference": 3, "flow": 2, "strain": 1, "dynamic-image": 3}
 
 
+WORDS = ("act_layer", "norm_layer", "global_pool")  # options of networks that timm looks up by name
+MOST = 8192  # of one option's numbers together: depths and widths of the largest networks stay below
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for what is no plain setting of a network: timm has options that open files, and options may come with a stranger's weights."""
+    import inspect
+
+    import timm
+
+    own = set(inspect.signature(timm.create_model).parameters) - {"kwargs"}
+    for name, value in options.items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        plain = all(isinstance(number, bool | int | float) or number is None for number in numbers) or (name in WORDS and isinstance(value, str))
+        if name in own or name.startswith(("pretrained", "feature", "kwargs", "model_")) or not plain:
+            raise UsageError(f"timm backbone: {name} cannot be set here; give numbers and flags of the network, such as layers or drop_rate")
+        if sum(abs(number) for number in numbers if isinstance(number, int | float)) > MOST:
+            raise UsageError(f"timm backbone: {name}={value!r} is too large; its numbers may sum to {MOST}")
+
+
 class TimmBackbone(Backbone):
     """A timm network without its classifier.
 
     view: "keyframes" (its frames stacked as channels), "difference", "flow", "strain" or "dynamic-image"; size: side of the input in pixels.
-    pretrained: ImageNet weights through timm, where the Hub can be reached. Further options are those of the timm network.
-    Raises `UnknownNameError` for a network that timm does not have, `UsageError` for another view, `WeightsError` where its weights cannot be had.
+    pretrained: ImageNet weights through timm, where the Hub can be reached. Further options are numbers and flags of the timm network, such as layers or
+    drop_rate; not those of timm's that read files. Raises `UnknownNameError` for a network that timm does not have, `UsageError` for another view or option,
+    `WeightsError` where its weights cannot be had.
     """
 
     network: Any  # a timm network
@@ -39,6 +61,7 @@ class TimmBackbone(Backbone):
         check_flag("timm backbone: pretrained", pretrained)  # before it would be downloaded
         if not timm.is_model(member):
             raise UnknownNameError("timm network", member, difflib.get_close_matches(member, timm.list_models(), n=3))
+        _check_options(options)
         view_options = {**({"moments": ["peak"]} if view == "keyframes" else {}), **(view_options or {})}
         self.view = view
         self.views = {view: View(view, view_options)}

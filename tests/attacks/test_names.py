@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attacked import LABELS
+from attacked import CARD, LABELS
 
 import merzoo
 from merzoo.files import dumps
@@ -45,8 +45,8 @@ def test_labels_with_tags_are_text_wherever_they_are_shown(folder: Path, tmp_pat
     """They are refused with escapes for terminals (see the configs); a < is a letter like others, and is escaped where a browser looks."""
     labels = ["<script>alert(1)</script>", "[red]b[/red]", "c&d"]
     recognizer = assemble(merzoo.load(f"local-dir:{folder}").spec, "small", labels)
-    write(folder / WEIGHTS, recognizer.saved(), {})
-    card = {"trained_on": {"data": "<img src=x onerror=alert(1)>", "subjects": ["a:b"]}}
+    card = {**CARD, "labels": labels, "trained_on": {"data": "<img src=x onerror=alert(1)>", "subjects": ["a:b"]}}
+    write(folder / WEIGHTS, recognizer.saved(), card)
     (folder / CONFIG).write_text(dumps(config_of(recognizer, folder / WEIGHTS, card).to_json()))
     loaded = merzoo.load(f"local-dir:{folder}")
     assert list(loaded.labels) == labels != LABELS and isinstance(loaded.weights, WeightsSpec)
