@@ -62,7 +62,7 @@ class HubClient:
 
     def _run(self, command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self._environment(environment), capture_output=True, text=True, cwd=self.hub.home, timeout=120, check=False
+            command, env=self._environment(environment), capture_output=True, text=True, cwd=self.hub.home, timeout=400, check=False
         )
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:

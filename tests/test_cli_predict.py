@@ -159,8 +159,8 @@ def _flip(path):
 DAMAGES = {
     "truncated": (_cut, "damaged or changed"),
     "tampered": (_flip, "damaged or changed"),
-    "pickled": (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "damaged or changed"),
-    "gone": (lambda path: path.unlink(), "cannot be read"),
+    "pickled": (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "pickle"),
+    "gone": (lambda path: path.unlink(), "do not exist"),
 }
 
 
