@@ -21,8 +21,8 @@ ELSEWHERE = {  # file in the tree: page of the site
 }
 API = {  # page: title, a sentence, and what stands on it
     "merzoo": (
-        "merzoo",
-        "What `import merzoo` offers.",
+        "import merzoo",
+        "What the package itself offers.",
         "loading.load recognizer.build recognizer.Recognizer prediction.predict prediction.Prediction events.Event batch.predict_all "
         "evaluation.evaluate.evaluate training.train.train registry.list_models registry.info",
     ),
@@ -94,6 +94,6 @@ def commands() -> Iterator[str]:
 
 
 def help_of(name: str, command: Any) -> str:
-    """The help text of one command at 100 columns."""
-    context = command.context_class(command, info_name=f"merzoo {name}", max_content_width=100, terminal_width=100)
+    """The help text of one command at 80 columns."""
+    context = command.context_class(command, info_name=f"merzoo {name}", max_content_width=80, terminal_width=80)
     return str(command.get_help(context)).strip()

@@ -20,7 +20,11 @@ DATA = "synthetic:demo"
 CLEAR = 2  # which of the micro-expressions of happiness is shown: a clear one, chosen so that a newcomer can see it
 
 
-def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"), jobs: Annotated[int, typer.Option(help="Processes.")] = 0) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the training: only make a video and read it, in seconds.")] = False,
+) -> None:
     """Train small models on synthetic faces under leave-one-subject-out, build the board, and read a video with the weights that come with merzoo."""
     from merzoo.cli.evaluate import auto_jobs, show
     from merzoo.evaluation.compare import compare
@@ -30,6 +34,9 @@ def demo(out: Annotated[Path, typer.Option(help="Where everything goes.")] = Pat
 
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
+    if quick:
+        read_a_video(out)
+        return
     print(f"Three models on {DATA}: eight rendered people, each tested by models that never met them. A few minutes on two cores; what is done is kept.")
     for number, (model, what) in enumerate(MODELS.items(), 1):
         print(f"\n{number} of {len(MODELS)}: {model} - {what}", flush=True)

@@ -74,6 +74,8 @@ def _known(config: Config, where: str) -> ModelSpec:
     try:
         spec = registry().model(config.model)
         registry().parts(spec)
+        if config.preset not in spec.presets:
+            raise WeightsError(f"{where}: {spec.name} has no preset '{plain(config.preset, 60)}' here; install the version of its plugin that has it")
     except UnknownNameError as error:
         named = " and ".join(plain(f"{name} {version}".strip(), 80) for name, version in config.plugins.items() if name != "merzoo")
         remedy = f"install the plugin, if you trust it (its config names {named or 'none'})"

@@ -64,7 +64,9 @@ class Config:
         """Raises `WeightsError` naming `where` and the field, for anything that is not what `to_json` writes; further fields are ignored."""
         look = _Look(f"{where}: {CONFIG}")
         facts = look.mapping(value, "its content")
-        if facts.get("format") != FORMAT:
+        if "format" not in facts:
+            raise WeightsError(f"{where}: {CONFIG} is of no merzoo model; give one that `merzoo publish` made")
+        if facts["format"] != FORMAT:
             wrote = f", it was written by merzoo {plain(facts.get('merzoo'), 40)}" if facts.get("merzoo") else ""
             raise WeightsError(f"{where}: {CONFIG} has the format {plain(facts.get('format'), 40)}, this merzoo reads {FORMAT}{wrote}; use that version")
         weights = look.mapping(facts.get("weights"), "weights")
@@ -82,7 +84,10 @@ class Config:
         fields |= {name: look.text(facts.get(name, ""), name, empty=True) for name in ("protocol", "licence")}
         fields |= {name: look.mapping(facts.get(name), name) for name in ("parts", "options", "views", "preprocessing", "metrics")}
         fields["plugins"] = {look.text(k, "plugins"): look.text(v, "plugins", empty=True) for k, v in look.mapping(facts.get("plugins"), "plugins").items()}
-        return cls(labels=look.texts(facts.get("labels"), "labels", 100), sha256=digest, bytes=size, trained_on=trained_on, **fields)
+        labels = look.texts(facts.get("labels"), "labels", 100)
+        if len(set(labels)) < max(2, len(labels)):
+            look.fail("labels", "two or more different names")
+        return cls(labels=labels, sha256=digest, bytes=size, trained_on=trained_on, **fields)
 
     def agree(self, card: Mapping[str, Any], where: str) -> None:
         """Raise `WeightsError` unless the card in the weights' header says the same of all that names them: another order of labels would name every class
@@ -129,7 +134,9 @@ def read_config(folder: Path | str, where: str = "") -> Config:
         value = json.loads(text.decode("utf-8"), parse_constant=_no_number)
     except MerzooError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise WeightsError(f"{where}: {CONFIG} cannot be read ({error.strerror}); make it readable") from None
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{where}: {CONFIG} cannot be read as JSON ({plain(error, 120)}); it was not made by `merzoo publish`, or is damaged") from None
     return Config.from_json(value, where)
 

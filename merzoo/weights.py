@@ -20,6 +20,7 @@ from merzoo.entries import last_line
 from merzoo.errors import WeightsError
 from merzoo.fits import fitting
 from merzoo.hub import Published, fetch, is_published, open_published
+from merzoo.published import CONFIG
 from merzoo.specs import ModelSpec, WeightsSpec
 from merzoo.text import plain
 
@@ -43,6 +44,8 @@ def open_weights(spec: ModelSpec, wanted: str | Path) -> tuple[WeightsSpec, dict
         return published.weights, tensors
     if str(wanted).startswith("hf://"):
         raise WeightsError(f"weights '{plain(wanted, 120)}' are named as plugins do; a published model is hf-hub:org/repo[@revision]")
+    if (Path(wanted) / CONFIG).is_file():
+        raise WeightsError(f"weights {plain(wanted, 200)} are a published folder; give local-dir:{plain(wanted, 200)}")
     if isinstance(wanted, Path) or "/" in str(wanted) or str(wanted).endswith((".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")):
         return _from_path(spec, Path(wanted))
     if wanted == "default":

@@ -200,10 +200,10 @@ def test_folders(look, tmp_path):
     ("status", "kind", "token", "state", "remedy"),
     [
         (200, "application/json", SECRET, "ok", ""),
-        (200, "text/html; charset=utf-8", "", "warn", "a page for people"),
+        (200, "text/html; charset=utf-8", "", "warn", "this is no Hub"),
         (401, "application/json", "", "warn", "it wants a token"),
         (401, "application/json", SECRET, "warn", "the token is refused"),
-        (404, "text/html", "", "ok", ""),
+        (404, "text/html", "", "warn", "this is no Hub"),
         (429, "application/json", "", "warn", "too many requests"),
         (500, "application/json", "", "warn", "try again later"),
     ],

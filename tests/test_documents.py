@@ -72,7 +72,7 @@ def _indented(text: str) -> Iterator[Block]:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """A folder as the reader has it after `make demo`: .venv with merzoo, the demonstration's video, and a copy of CASME II's layout."""
+    """A folder as the reader has it: .venv with merzoo, a video of theirs, and a copy of CASME II's layout."""
     from merzoo.demo import write_video
     from merzoo.testing.trees import Annotated, casme2
 
@@ -86,9 +86,8 @@ def desk(tmp_path: Path) -> Path:
         script = tmp_path / ".venv" / "bin" / name
         script.write_text(f'#!/bin/sh\nexec {tmp_path}/.venv/bin/python -m {name} "$@"\n')
         script.chmod(0o755)
-    (tmp_path / "demo").mkdir()
-    write_video(tmp_path / "demo" / "clip.avi")
-    (tmp_path / "clip.mp4").symlink_to("demo/clip.avi")
+    write_video(tmp_path / "mine.avi")
+    (tmp_path / "clip.mp4").symlink_to("mine.avi")
     rows = [Annotated(subject, f"EP{clip:02}_{subject:02}", 1, 4, 8, "4", emotion) for subject in (1, 2, 3) for clip, emotion in enumerate(EMOTIONS, 1)]
     casme2(tmp_path / "casme2", rows)
     for name in ("merzoo", "plugins"):  # a checkout, for `pip install -e .`

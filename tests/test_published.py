@@ -117,3 +117,25 @@ def test_a_config_that_was_changed_by_hand_is_refused(published: Path, tmp_path:
         merzoo.load(f"local-dir:{tmp_path / 'changed'}")
     with pytest.raises(WeightsError, match=f"differ in {field}"):
         named_start(registry().model("ststnet"), f"local-dir:{tmp_path / 'changed'}")
+
+
+def test_a_folder_given_as_weights_is_told_its_spelling(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(published.parent)
+    for wanted in (published, str(published), published.name):
+        with pytest.raises(WeightsError, match=f"give local-dir:{wanted}"):
+            merzoo.load("ststnet", wanted)
+    with pytest.raises(WeightsError, match="a published model is hf-hub:org/repo"):
+        merzoo.load("ststnet", f"hf://org/repo@{'a' * 40}/w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"architectures": ["X"]}', "is of no merzoo model"),
+        ('{"format": 7, "merzoo": "9.9"}', "has the format 7, this merzoo reads 1, it was written by merzoo 9.9"),
+    ],
+)
+def test_a_config_of_another_library_or_a_later_merzoo_is_named_so(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / CONFIG).write_text(text)
+    with pytest.raises(WeightsError, match=said):
+        merzoo.load(f"local-dir:{tmp_path}")

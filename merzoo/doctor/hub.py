@@ -55,7 +55,9 @@ def _remedy(status: int, html: bool, token: bool) -> str:
         return "too many requests: wait a few minutes"
     if status >= 500:
         return "the Hub has trouble: try again later; embedded and cached weights work without"
-    return "this is a page for people, no Hub: a log-in page of the network or a wrong HF_ENDPOINT" if html and status < 300 else ""
+    if html or not 200 <= status < 300:
+        return "this is no Hub, but a log-in page of the network or a wrong HF_ENDPOINT"
+    return ""
 
 
 def _within_deadline(token: str | None) -> tuple[int, float, bool] | str:

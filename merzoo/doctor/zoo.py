@@ -75,4 +75,5 @@ def data() -> Iterator[Check]:
         name = plain(name, 80)
         yield Check("data", "warn", f"{name} was in {plain(root)}, which is gone", f"mount it, or say where it is: merzoo data prepare {name} --root DIR")
     there = [plain(name, 80) for name in known if name not in gone]
-    yield Check("data", "ok", f"data sets in place: {', '.join(there) or 'none registered; the synthetic faces need none'}", facts={"roots": known})
+    if there or not gone:
+        yield Check("data", "ok", f"data sets in place: {', '.join(there) or 'none registered; the synthetic faces need none'}", facts={"roots": known})

@@ -96,6 +96,8 @@ FIELDS: dict[str, tuple[str, Any]] = {
     "another head": ("parts", {"backbone": "flow-grid", "head": "mlp", "auxiliary": [], "strategy": "supervised"}),
     "no parts": ("parts", None),
     "no trained_on": ("trained_on", None),
+    "another preset": ("preset", "huge"),
+    "labels of one name": ("labels", ["a", "a", "b"]),
     "another format": ("format", 2),
     "a format that is a text": ("format", "1; import os"),
     "plugins that are a list": ("plugins", ["merzoo"]),
