@@ -20,7 +20,7 @@ from merzoo.entries import last_line
 from merzoo.errors import MerzooError, MerzooWarning, WeightsError
 from merzoo.published import CONFIG, WEIGHTS, Config, read_config
 from merzoo.specs import WeightsSpec
-from merzoo.text import plain
+from merzoo.text import plain, without_secrets
 from merzoo.version import __version__
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
@@ -152,7 +152,7 @@ def reason(error: BaseException) -> str:
         names = {kind.__name__ for kind in type(one).__mro__}
         for name, text in _REASONS.items():
             if name in names:
-                return text.format(endpoint=_endpoint(), status=getattr(getattr(one, "response", None), "status_code", "?"))
+                return text.format(endpoint=endpoint(), status=getattr(getattr(one, "response", None), "status_code", "?"))
         if "HfHubHTTPError" in names:
             return _status(one)
         if isinstance(one, OSError) and one.errno in _FULL:
@@ -161,7 +161,7 @@ def reason(error: BaseException) -> str:
             return f"{plain(one.filename, 200)} cannot be written ({one.strerror}); set HF_HUB_CACHE to a folder of yours"
         if "Consistency check failed" in str(one):
             return "what came has another length than the file; try again, or see whether the network asks for a log-in page first"
-    return f"{last_line(error)}; try again, or see `merzoo doctor`"
+    return f"{_safe(last_line(error))}; try again, or see `merzoo doctor`"
 
 
 _BROKEN = "the connection broke off again and again; try again later (`merzoo doctor` looks at the network)"
@@ -204,10 +204,18 @@ def _status(error: BaseException) -> str:
         return f"the Hub is out of order ({status}); try again later"
     if status == 407:
         return "the proxy asks who you are (407); put name and password into HTTPS_PROXY and HTTP_PROXY"
-    return f"the Hub answered {status} ({plain((str(error).splitlines() or [''])[0], 200)}); try again, or see `merzoo doctor`"
+    return f"the Hub answered {status} ({_safe((str(error).splitlines() or [''])[0])}); try again, or see `merzoo doctor`"
 
 
-def _endpoint() -> str:
+def endpoint() -> str:
+    """The address of the Hub, as it may be shown."""
     from huggingface_hub import constants
 
-    return plain(constants.ENDPOINT, 100)
+    return plain(without_secrets(constants.ENDPOINT), 100)
+
+
+def _safe(text: str) -> str:
+    """What the client says, without token, passwords and signatures, which it puts into its messages."""
+    from huggingface_hub import get_token
+
+    return plain(without_secrets(text, get_token()), 300)

@@ -7,11 +7,11 @@ import re
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from merzoo.installed import CORE, Shipped, distributions, read
-from merzoo.text import plain
+from merzoo.text import plain, without_secrets
 
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.I)  # as names of distributions are specified
 _PATH = re.compile(r"[\w./+@~-]+", re.A)  # what pip takes as it stands
@@ -52,7 +52,7 @@ def _origin(shipped: Shipped) -> str | None:
         return None
     if not url.isprintable():  # urlsplit would join lines
         return _left_out(shipped)
-    url = _without_secrets(url)
+    url = without_secrets(url)  # these lines are shared
     folder = about.get("dir_info")
     if url.startswith("file:") and isinstance(folder, dict) and folder.get("editable") is True:
         path = url2pathname(urlsplit(url).path)
@@ -90,13 +90,3 @@ def _digest(archive: dict[str, Any]) -> str:
     hashes = archive.get("hashes")
     digest = hashes.get("sha256") if isinstance(hashes, dict) else str(archive.get("hash", "")).removeprefix("sha256=")
     return f"sha256={digest}" if re.fullmatch("[0-9a-f]{64}", str(digest)) else ""
-
-
-def _without_secrets(url: str) -> str:
-    """The URL without a name and password, for these lines are shared; git@host stays."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return url if user in ("", "git") else urlunsplit(parts._replace(netloc=host))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+_USER = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+_QUERY = re.compile(r"(://[^?#\s'\"<>]*)[?#][^\s'\"<>]*")
+_BEARER = re.compile(r"Bearer\s+[^\s'\"]+")
+
 
 def plain(text: object, limit: int = 0) -> str:
     """One printable line: control characters, terminal escapes, line ends and invisible signs (bidi overrides, lone surrogates) become backslash escapes.
@@ -10,6 +16,12 @@ def plain(text: object, limit: int = 0) -> str:
     """
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
     return line[: limit - 1] + "…" if limit and len(line) > limit else line
+
+
+def without_secrets(text: str, token: str | None = None) -> str:
+    """The text without what opens doors: the token, names and passwords in addresses (git@host stays), and what follows their ? or #, which signs them."""
+    text = _BEARER.sub("Bearer …", text.replace(token, "…") if token else text)
+    return _QUERY.sub(r"\1", _USER.sub(lambda match: match[0] if match[0] == "git@" else "", text))
 
 
 def byte_count(number: int) -> str:

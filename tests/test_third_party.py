@@ -214,6 +214,7 @@ ORIGINS = {
         {"url": "https://user:secret@example.org/a/pear.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}, "subdirectory": "sub"},
         f"pear @ git+https://example.org/a/pear.git@{COMMIT}#subdirectory=sub",
     ),
+    "an address that is signed": ({"url": "https://example.org/pear.whl?token=SECRET", "archive_info": {}}, "pear @ https://example.org/pear.whl"),
     "a repository by ssh": (
         {"url": "ssh://git@example.org/a/pear.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
         f"pear @ git+ssh://git@example.org/a/pear.git@{COMMIT}",

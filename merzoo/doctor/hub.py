@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from merzoo.doctor.check import Check
 from merzoo.entries import last_line
-from merzoo.text import plain
+from merzoo.text import plain, without_secrets
 from merzoo.version import __version__
 
 SECONDS = 5  # for each step of an answer
@@ -27,7 +25,7 @@ def reach() -> Iterator[Check]:
     except Exception:  # the check of its cache says so
         yield Check("hub", "warn", "not asked, for huggingface_hub does not work", "pip install --force-reinstall huggingface_hub")
         return
-    endpoint, token = _shown(str(constants.ENDPOINT)), get_token()
+    endpoint, token = plain(without_secrets(str(constants.ENDPOINT)), 200), get_token()
     proxies = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
     facts: dict[str, Any] = {"endpoint": endpoint, "token": token is not None, "offline": bool(constants.HF_HUB_OFFLINE), "proxies": proxies}
     has = ("a token is there" if token else "no token") + (f", through the proxy of {' and '.join(proxies)}" if proxies else "")
@@ -36,7 +34,7 @@ def reach() -> Iterator[Check]:
         return
     answer = _within_deadline(token)
     if isinstance(answer, str):
-        text = f"{endpoint} cannot be reached: {_hidden(answer, token)}; {has}"
+        text = f"{endpoint} cannot be reached: {plain(without_secrets(answer, token), 200)}; {has}"
         yield Check("hub", "warn", text, "check the network, proxies and HF_ENDPOINT; embedded and cached weights work without", facts)
         return
     status, seconds, html = answer
@@ -82,17 +80,3 @@ def _ask(token: str | None) -> tuple[int, float, bool] | str:
             return answer.status_code, time.perf_counter() - began, answer.headers.get("content-type", "").startswith("text/html")
     except Exception as error:  # the client of each version raises kinds of its own
         return last_line(error)
-
-
-def _hidden(text: str, token: str | None) -> str:
-    """An error without what is secret: clients put headers and addresses into their messages."""
-    text = text.replace(token, "…") if token else text
-    return plain(re.sub(r"://[^/@\s]+@", "://…@", re.sub(r"Bearer\s+[^\s'\"]+", "Bearer …", text)), 200)
-
-
-def _shown(endpoint: str) -> str:
-    try:
-        parts = urlsplit(endpoint)
-    except ValueError:
-        return plain(endpoint, 200)
-    return plain(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), 200)

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from merzoo.errors import UsageError, WeightsError
-from merzoo.hub import HUB, causes, reason
+from merzoo.errors import MerzooError, UsageError, WeightsError
+from merzoo.hub import HUB, causes, endpoint, reason
 from merzoo.publish.folder import Publication
 from merzoo.published import WEIGHTS
 from merzoo.text import plain
 from merzoo.version import __version__
-from merzoo.weights import verify
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -24,7 +23,7 @@ What = Literal["new", "changed", "the same"]
 @dataclass(frozen=True)
 class Remote:
     """A repository as it is now. commit: its newest, "" where there is no repository. digests: file -> sha256 of a large file, SHA-1 of git's blob of a small
-    one. sizes: file -> bytes, where the Hub says."""
+    one."""
 
     commit: str = ""
     private: bool = False
@@ -107,12 +106,17 @@ def _commit(publication: Publication, remote: Remote) -> str:
     from huggingface_hub import CommitOperationAdd
 
     config = publication.config
-    verify(publication.weights, config.sha256)  # a training that was done again meanwhile would make a repository that nobody can load
     try:
         operations: list[Any] = [CommitOperationAdd(name, text.encode()) for name, text in publication.texts.items()]
-        operations.append(CommitOperationAdd(WEIGHTS, str(publication.weights)))
+        weights = CommitOperationAdd(WEIGHTS, str(publication.weights))
+        if (found := weights.upload_info.sha256.hex()) != config.sha256:  # a training that was done again would make a repository that nobody can load
+            why = f"sha256 {found[:12]}… instead of {config.sha256[:12]}…"
+            raise WeightsError(f"weights {publication.weights} changed while they were made ready: {why}; publish again")
+        operations.append(weights)
         message = plain(f"{config.model} ({config.preset}), published with merzoo {__version__}", 200)
         made = _api().create_commit(publication.repo, operations, commit_message=message, parent_commit=remote.commit)
+    except MerzooError:
+        raise
     except Exception as error:
         raise _failed(error, publication.repo, "was not changed") from error
     return str(made.oid)
@@ -120,7 +124,7 @@ def _commit(publication: Publication, remote: Remote) -> str:
 
 def url(repo: str) -> str:
     """The page of a repository."""
-    return f"{_api().endpoint}/{repo}"
+    return f"{endpoint()}/{repo}"
 
 
 def pinned(repo: str, commit: str) -> str:
@@ -144,7 +148,7 @@ def _failed(error: BaseException, repo: str, what: str) -> WeightsError:
     told = {
         401: "the Hub does not know who publishes (401); log in (`hf auth login`) or set HF_TOKEN to a token that may write",
         403: f"your token may not do that (403); take one with write access, ask {repo.partition('/')[0]} to let you in, or give another --repo",
-        404: f"there is no {repo.partition('/')[0]} on {_api().endpoint}, or you may not see it (404); check --repo, or give HF_TOKEN a token that may write",
+        404: f"there is no {repo.partition('/')[0]} on {endpoint()}, or you may not see it (404); check --repo, or give HF_TOKEN a token that may write",
         409: "somebody else changes it at this moment (409); look at it, and publish again",
         412: "somebody has changed it meanwhile (412); look at it, and publish again",
         413: "it is too large for the Hub (413); publish a smaller preset",
