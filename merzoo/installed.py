@@ -8,7 +8,7 @@ import importlib.metadata
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
 
@@ -25,7 +25,11 @@ _ANY_MERZOO = re.compile(r"\s*merzoo\s*", re.I)  # no version, no marker: what p
 
 @dataclass(frozen=True)
 class Found:
-    """A plugin before it is loaded. `problem` says why it will not be; `requires` are its distribution's requirements (Requires-Dist)."""
+    """A plugin before it is loaded.
+
+    name: as its entry point has it, or claimed@distribution where that name is another plugin's too. problem: why it will not be loaded.
+    requires: its distribution's requirements (Requires-Dist). claimed: what its entry point has, where that is not `name`.
+    """
 
     name: str
     distribution: str
@@ -33,6 +37,7 @@ class Found:
     load: Callable[[], object]
     problem: str = ""
     requires: tuple[str, ...] = ()
+    claimed: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,13 @@ def normal(name: str) -> str:
 
 
 def installed() -> list[Found]:
-    """Every plugin among the installed distributions, ours first, sorted by name."""
+    """Every plugin among the installed distributions, ours first, sorted by name; no two of one name.
+
+    Where several distributions claim a name, the one that is called so (NAME or merzoo-NAME) keeps it, and the others' plugins are not loaded. Where none is,
+    or two are, each is loaded and goes by name@distribution, so that nobody's plugin is lost to a stranger's.
+    """
     found = [plugin for shipped in distributions() for plugin in _plugins(shipped)]
-    if not any(plugin.name == BUILTIN and not plugin.problem for plugin in found):  # run from a checkout that is not installed
+    if not any(plugin.name == BUILTIN and plugin.distribution == CORE and not plugin.problem for plugin in found):  # run from a checkout that is not installed
         found.append(Found(BUILTIN, CORE, __version__, lambda: importlib.import_module("merzoo.builtin")))
     claims = Counter(normal(plugin.name) for plugin in found)
     apart = [plugin for plugin in found if claims[normal(plugin.name)] == 1]
@@ -116,16 +125,31 @@ def _nothing() -> object:
 
 
 def _settle(same: list[Found]) -> list[Found]:
-    """Several distributions bring a plugin of one name: none is loaded, but nobody can displace the built-in one."""
-    ours = [plugin for plugin in same if plugin.name == BUILTIN and plugin.distribution == CORE]
-    if ours:
-        taken = f"the name {BUILTIN} belongs to merzoo; the plugin must take another"
-        return [ours[0], *(Found(p.name, p.distribution, p.version, p.load, taken) for p in same if p.distribution != CORE)]
-    names = " and ".join(dict.fromkeys(plugin.distribution for plugin in same))
-    problem = f"the plugin name is claimed by the distributions {names}; uninstall one of them"
-    if len({plugin.distribution for plugin in same}) == 1:
-        problem = f"the plugin name is there twice in the entry points of {names}; install another version of it"
-    return [Found(same[0].name, names, "", _nothing, problem)]
+    """The plugins that claim one name, under names that differ (see `installed`)."""
+    of: dict[str, list[Found]] = {}
+    for plugin in same:
+        of.setdefault(plugin.distribution, []).append(plugin)
+    claims = [_once(plugins) for plugins in of.values()]
+    if len(claims) == 1:
+        return claims
+    name = normal(same[0].name)
+    owns = (CORE,) if name == BUILTIN else (name, f"{CORE}-{name}")
+    owners = [plugin for plugin in claims if normal(plugin.distribution) in owns]
+    owner = owners[0] if len(owners) == 1 else None
+    return [plugin if plugin is owner else _apart(plugin, owner.distribution if owner else "") for plugin in claims]
+
+
+def _once(plugins: list[Found]) -> Found:
+    """What one distribution has under a name."""
+    if len(plugins) == 1:
+        return plugins[0]
+    return replace(plugins[0], problem=f"the plugin name is there twice in the entry points of {plugins[0].distribution}; install another version of it")
+
+
+def _apart(plugin: Found, owner: str) -> Found:
+    """A plugin without the name that it claims, which is not loaded where that is a distribution's own."""
+    told = f"the plugin name {plugin.name} belongs to the distribution {owner}, and {plugin.distribution} claims it too; uninstall {plugin.distribution}"
+    return replace(plugin, name=f"{plugin.name}@{plugin.distribution}", claimed=plugin.name, problem=plugin.problem or (told if owner else ""))
 
 
 def misfit(plugin: Found, version: str = __version__) -> str:

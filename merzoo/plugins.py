@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pluggy
 
 from merzoo import hookspecs
-from merzoo.entries import Entry, Register, credit, last_line
+from merzoo.entries import Register, credit, last_line
 from merzoo.errors import MerzooWarning, UnknownNameError
 from merzoo.installed import BUILTIN, Found, installed, misfit, normal
 from merzoo.registry import Registry
@@ -86,6 +86,7 @@ def load_registry(found: Iterable[Found] | None = None, choice: str | None = Non
                     ours = frozenset((entry.kind, entry.shown) for entry in register.entries)
         if record.status not in ("ok", "blocked"):
             warnings.warn(f"plugin {record.shown} {_VERBS[record.status]}: {record.error}; see 'merzoo plugins'", MerzooWarning, stacklevel=2)
+    _say_shared_names(plugins, zoo.records)
     _say_collisions(zoo)  # without a warning: until the name is asked for, it troubles nobody
     return zoo
 
@@ -142,16 +143,29 @@ def _misspelled(manager: _Manager) -> list[str]:
 
 def _say_collisions(zoo: Registry) -> None:
     """Put into the records of all claimants which names they cannot both have."""
-    claims: dict[str, dict[str, list[Entry]]] = {}  # plugin -> the others -> its entries
-    for rivals in zoo.collisions():
+    claims: dict[str, dict[str, list[str]]] = {}  # plugin -> the others -> what both claim
+    for what, rivals in zoo.collisions():
         for entry in rivals:
             others = " and ".join(other.credit for other in rivals if other is not entry)
-            claims.setdefault(entry.plugin, {}).setdefault(others, []).append(entry)
+            claims.setdefault(entry.plugin, {}).setdefault(others, []).append(what)
     for record in zoo.records:
-        for others, entries in claims.get(record.name, {}).items():
-            names = ", ".join(f"{entry.kind} '{entry.shown}'" for entry in entries[:3]) + (f" and {len(entries) - 3} more" if len(entries) > 3 else "")
-            told = f"{names}: also claimed by {others}; block one with {VARIABLE}=-{record.name}"
-            record.status, record.error = "warning", plain(f"{record.error}; {told}" if record.error else told, LIMIT)
+        for others, whats in claims.get(record.name, {}).items():
+            names = ", ".join(whats[:3]) + (f" and {len(whats) - 3} more" if len(whats) > 3 else "")
+            _add(record, f"{names}: also claimed by {others}; block one with {VARIABLE}=-{record.name}")
+
+
+def _say_shared_names(plugins: Iterable[Found], records: Iterable[PluginRecord]) -> None:
+    """Put into the records why loaded plugins go by name@distribution."""
+    pairs = [(plugin, record) for plugin, record in zip(plugins, records, strict=True) if plugin.claimed and record.status in ("ok", "warning")]
+    for plugin, record in pairs:
+        others = [other.distribution for of, other in pairs if other is not record and normal(of.claimed) == normal(plugin.claimed)]
+        if others:
+            told = f"its entry point calls it {plain(plugin.claimed, 80)}, as that of the distribution {' and '.join(others)} calls another plugin"
+            _add(record, f"{told}; here it is {record.name}, until one of them is uninstalled")
+
+
+def _add(record: PluginRecord, told: str) -> None:
+    record.status, record.error = "warning", plain(f"{record.error}; {told}" if record.error else told, LIMIT)
 
 
 def slow(record: PluginRecord) -> str:
@@ -175,16 +189,20 @@ def record_of(name: str, records: Iterable[PluginRecord]) -> PluginRecord:
 
 
 def _chooser(choice: str, plugins: Iterable[Found]) -> Callable[[Found], bool]:
-    """Which plugins a MERZOO_PLUGINS value lets in; it may name a plugin or its distribution, and the built-in plugin always gets in."""
+    """Which plugins a MERZOO_PLUGINS value lets in; it may name a plugin, all that claim a name, or a distribution. The built-in plugin always gets in."""
     words = [word.strip() for word in choice.split(",") if word.strip()]
     block = {normal(word[1:]) for word in words if word.startswith("-")}
     allow = {normal(word) for word in words if not word.startswith("-")}
-    known = {normal(name) for plugin in plugins for name in (plugin.name, plugin.distribution)}
+    known = {name for plugin in plugins for name in _names(plugin)}
     for word in sorted((block | allow) - known):
         warnings.warn(f"{VARIABLE} names '{plain(word, 80)}', which is not an installed plugin; see 'merzoo plugins'", MerzooWarning, stacklevel=3)
 
     def allowed(plugin: Found) -> bool:
-        names = {normal(plugin.name), normal(plugin.distribution)}
+        names = _names(plugin)
         return plugin.name == BUILTIN or (not names & block and (not allow or bool(names & allow)))
 
     return allowed
+
+
+def _names(plugin: Found) -> set[str]:
+    return {normal(name) for name in (plugin.name, plugin.claimed, plugin.distribution) if name}

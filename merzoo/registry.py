@@ -26,7 +26,7 @@ class Registry:
     def __init__(self) -> None:
         self._claims: dict[tuple[str, str], list[Entry]] = {}  # (kind, name) -> every plugin's claim
         self._families: dict[tuple[str, str], list[Entry]] = {}  # (kind, prefix) -> claims
-        self._deprecated: dict[tuple[str, str], list[tuple[str, str]]] = {}  # (kind, old) -> (new, plugin)
+        self._deprecated: dict[tuple[str, str], list[tuple[str, Entry]]] = {}  # (kind, old) -> (new, who says so)
         self.records: list[PluginRecord] = []
 
     def add(self, register: Register) -> None:
@@ -35,7 +35,7 @@ class Registry:
             table = self._families if entry.family else self._claims
             table.setdefault((entry.kind, entry.name), []).append(entry)
         for kind, old, new in register.renamed:
-            self._deprecated.setdefault((kind, old), []).append((new, register.plugin))
+            self._deprecated.setdefault((kind, old), []).append((new, Entry(kind, old, "", plugin=register.plugin, distribution=register.distribution)))
 
     def get(self, kind: Kind | str, name: str, plugin: str = "") -> Entry:
         """The entry of that kind and name; a family's member (`timm/resnet18`) resolves through its prefix, a deprecated name warns and forwards.
@@ -58,10 +58,11 @@ class Registry:
         forwards = self._deprecated.get((kind, name), [])
         if not forwards or name in seen:
             raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list{'' if kind == 'model' else f' --kind {kind}'}`)")
-        if len(forwards) > 1:
-            raise CollisionError(f"deprecated {kind}", name, [by for _, by in forwards])
-        new, by = forwards[0]
-        warnings.warn(f"{kind} '{name}' is deprecated by {by}; use '{new}'", MerzooWarning, stacklevel=3)
+        theirs = [forward for forward in forwards if forward[1].plugin == plugin]
+        if len({by.plugin for _, by in forwards}) > 1 and not theirs:
+            raise CollisionError(f"deprecated {kind}", name, [by.plugin for _, by in forwards], [by.credit for _, by in forwards])
+        new, by = (theirs or forwards)[0]
+        warnings.warn(f"{kind} '{name}' is deprecated by {by.plugin}; use '{new}'", MerzooWarning, stacklevel=3)
         return self._get(kind, new, plugin, (*seen, name))
 
     def _claims_of(self, kind: str, name: str) -> list[Entry]:
@@ -78,10 +79,14 @@ class Registry:
             claims += [found for entry in families if (found := entry.of_member(member)) is not None]
         return claims
 
-    def collisions(self) -> list[list[Entry]]:
-        """Every name that several plugins claim, with all claims."""
+    def collisions(self) -> list[tuple[str, list[Entry]]]:
+        """Every name that several plugins claim, in words, with all claims; a deprecated name that is not in use is one, too."""
         claims = [*(self._claims_of(kind, name) for kind, name in self._claims), *self._families.values()]
-        return [rivals for rivals in claims if len({entry.plugin for entry in rivals}) > 1]
+        named = [(f"{rivals[0].kind} '{rivals[0].shown}'", rivals) for rivals in claims]
+        for (kind, old), forwards in self._deprecated.items():
+            if not self._claims_of(kind, old):
+                named.append((f"deprecated {kind} '{old}'", [by for _, by in forwards]))
+        return [(what, rivals) for what, rivals in named if len({entry.plugin for entry in rivals}) > 1]
 
     def kinds_of(self, name: str) -> list[str]:
         """The kinds that have something under this name, models first."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from merzoo.errors import MerzooWarning
-from merzoo.plugins import Found, load_registry
+from merzoo.plugins import Found, installed, load_registry
 
 GOOD = """
 from merzoo.specs import ModelSpec
@@ -128,20 +129,77 @@ def test_two_plugins_with_one_name_are_an_error_only_when_it_is_asked_for(site, 
 
 
 def test_one_plugin_name_from_two_distributions_names_both(site):
+    """Both are loaded: that neither was, as it used to be, let a stranger's choice of a name take away another's models."""
     site.distribution("apple", source=good("apple"), point="fruit")
-    site.distribution("pear", source=good("pear"), point="fruit")
+    site.distribution("pear", source=good("pear"), point="Fruit")
     found, warned = records(site)
-    assert found["fruit"]["status"] == "failed" and len(warned) == 1
-    assert "apple" in found["fruit"]["error"] and "pear" in found["fruit"]["error"] and "uninstall" in found["fruit"]["error"]
-    assert not {"apple-model", "pear-model"} & set(models(site))
+    assert found["fruit@apple"]["status"] == found["Fruit@pear"]["status"] == "warning" and warned == []
+    assert "distribution pear" in found["fruit@apple"]["error"] and "distribution apple" in found["Fruit@pear"]["error"]
+    assert {"apple-model", "pear-model"} <= set(models(site))
 
 
-def test_nobody_displaces_the_built_in_plugin(site):
-    site.distribution("impostor", source=good("impostor"), point="merzoo-builtin")
+@pytest.mark.parametrize(
+    ("choice", "seen"),
+    [("-apple", {"pear"}), ("-fruit@pear", {"apple"}), ("-fruit", set()), ("apple", {"apple"}), ("fruit", {"apple", "pear"}), ("fruit,-pear", {"apple"})],
+)
+def test_one_plugin_name_from_two_distributions_is_allowed_and_blocked_by_distribution(site, choice, seen):
+    for name in ("apple", "pear"):
+        site.distribution(name, source=good(name), point="fruit")
+    found, warned = records(site, MERZOO_PLUGINS=choice)
+    for name in ("apple", "pear"):
+        status = "blocked" if name not in seen else "warning" if len(seen) == 2 else "ok"  # what is told of both goes when one is blocked
+        assert found[f"fruit@{name}"]["status"] == status
+    assert warned == []
+
+
+@pytest.mark.parametrize(("owner", "point"), [("Merzoo_Pear", "merzoo-pear"), ("merzoo-pear", "pear"), ("pear", "PEAR")])
+def test_a_distribution_keeps_the_plugin_name_that_it_is_called_by(site, owner, point):
+    site.distribution(owner, module="pear", source=good("pear"), point=point)
+    site.distribution("evil", source=good("evil"), point=point.lower())
+    found, (line,) = records(site)
+    assert (found[point]["distribution"], found[point]["status"]) == (owner, "ok")
+    thief = found[f"{point.lower()}@evil"]
+    assert (thief["status"], thief["registers"]) == ("failed", {})
+    assert f"belongs to the distribution {owner}, and evil claims it too; uninstall evil" in thief["error"] and thief["error"] in line
+    assert site.merzoo("info", "pear-model").returncode == 0
+    assert json.loads(site.merzoo("plugins", point, "--json").stdout)["distribution"] == owner
+    assert site.merzoo("list", MERZOO_PLUGINS="-evil").stderr == ""
+
+
+def test_where_two_distributions_are_called_by_a_plugin_name_neither_fails(site):
+    for name in ("pear", "merzoo-pear"):
+        site.distribution(name, source=good(name), point="pear")
+    assert {"pear-model", "merzoo-pear-model"} <= set(models(site))
+
+
+def test_a_plugin_name_that_a_distribution_has_twice_harms_no_other(site):
+    site.distribution("apple", source=good("apple"), entry_points="[merzoo]\nfruit = apple\nFruit = apple\n")
+    found, (line,) = records(site)
+    assert found["fruit"]["status"] == "failed" and "twice in the entry points of apple" in line
+    site.distribution("pear", source=good("pear"), point="fruit")
+    found, _ = records(site)
+    assert (found["fruit@apple"]["status"], found["fruit@pear"]["status"]) == ("failed", "ok")
+
+
+@pytest.mark.parametrize("point", ["merzoo-builtin", "Merzoo_Builtin"])
+def test_nobody_displaces_the_built_in_plugin(site, point):
+    site.distribution("impostor", source=good("impostor"), point=point)
     done = site.merzoo("plugins", "--json")
     status = {record["distribution"]: record["status"] for record in json.loads(done.stdout)}
     assert (status["merzoo"], status["impostor"]) == ("ok", "failed")
     assert site.merzoo("info", "linear").returncode == 0
+
+
+def test_nobody_displaces_the_built_in_plugin_of_a_checkout_that_is_not_installed(site, monkeypatch):
+    site.distribution("merzoo-builtin", module="impostor", source="raise RuntimeError('loaded')")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [str(site.root)])  # where merzoo's own metadata are not
+        found = installed()
+    first, second = [(plugin.name, plugin.distribution, bool(plugin.problem)) for plugin in found]
+    assert first == ("merzoo-builtin", "merzoo", False) and second == ("merzoo-builtin@merzoo-builtin", "merzoo-builtin", True)
+    with pytest.warns(MerzooWarning, match="belongs to the distribution merzoo, and merzoo-builtin claims it too"):
+        zoo = load_registry(found, choice="")
+    assert zoo.get("head", "linear").plugin == "merzoo-builtin"
 
 
 def test_hostile_names_are_refused_and_never_printed_raw(site):
@@ -215,6 +273,27 @@ def test_a_deprecated_name_warns_and_forwards(site):
     done = site.merzoo("info", "old-model", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["name"] == "pear-model"
     assert done.stderr == "merzoo: warning: model 'old-model' is deprecated by pear; use 'pear-model'\n"
+
+
+def test_a_deprecated_name_of_two_plugins_is_told_with_their_distributions(site, one_line):
+    for name in ("apple", "pear"):
+        more = f'    register.deprecated("backbone", "old-net", "{name}-net")\n    register.model(ModelSpec("{name}-old", "a model", backbone="old-net"))\n'
+        site.distribution(f"merzoo-{name}", module=name, source=good(name) + more, point=name)
+    found, warned = records(site)
+    assert warned == [] and found["apple"]["status"] == found["pear"]["status"] == "warning"
+    assert "deprecated backbone 'old-net': also claimed by pear (distribution merzoo-pear); block one with MERZOO_PLUGINS=-apple" in found["apple"]["error"]
+    line = one_line(site.merzoo("info", "old-net"))
+    assert "deprecated backbone 'old-net' is claimed by apple (distribution merzoo-apple) and pear (distribution merzoo-pear)" in line
+    for name in ("apple", "pear"):  # each model means its own plugin's
+        parts = json.loads(site.merzoo("info", f"{name}-old", "--json").stdout)["parts"]
+        assert parts[0]["name"] == f"{name}-net"
+
+
+def test_a_deprecated_name_that_is_in_use_is_no_collision(site):
+    for name in ("apple", "pear"):
+        site.distribution(name, source=good(name) + '    register.deprecated("head", "linear", "other")\n')
+    found, _ = records(site)
+    assert found["apple"]["status"] == found["pear"]["status"] == "ok"
 
 
 def test_a_fresh_registry_from_given_plugins_alone():

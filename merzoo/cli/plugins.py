@@ -22,7 +22,8 @@ def command(
     """List the installed plugins, with what each registers or why it failed.
 
     MERZOO_PLUGINS=a,b loads no others, MERZOO_PLUGINS=-a loads all but that one. Status: ok; warning (loaded, but for what is told); failed; incompatible (its
-    distribution requires another merzoo); blocked. A plugin that takes more than 200 ms to load is noted, for every command waits for it.
+    distribution requires another merzoo); blocked. A plugin that takes more than 200 ms to load is noted, for every command waits for it. Where
+    several distributions claim the plugin name a and none of them is called a or merzoo-a, their plugins are a@DISTRIBUTION, and -DISTRIBUTION blocks one.
     """
     if requirements:
         _requirements(name, json)
