@@ -24,7 +24,7 @@ from merzoo.evaluation.outputs import check_scored
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.splits import with_same_people
-from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_overlap, warn_of_size
+from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_no_effect, refuse_overlap, warn_of_size
 from merzoo.evaluation.workers import Report, Submit, workers
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
@@ -76,6 +76,7 @@ def evaluate(
     machine = Machine.of(device, precision, threads)
     clips = open_clips(dataset, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     network = assemble(spec, preset, clips.labels, clips.task, data_provides=offered(dataset, start))
+    refuse_no_effect(network, start)
     folds = _folds(make_protocol(clips.table), clips, start, only)
     check_scored(network, labelled_clips(clips, folds.kind))
     asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels, "perturb": [*map(str, harder)]}

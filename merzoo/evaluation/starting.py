@@ -17,6 +17,7 @@ from merzoo.errors import LeakageError, MerzooWarning, UsageError
 from merzoo.evaluation.folds import Start
 from merzoo.evaluation.protocols import Protocol
 from merzoo.evaluation.runs import environment
+from merzoo.recognizer import Recognizer
 from merzoo.specs import ModelSpec
 from merzoo.training.data import labelled_clips
 from merzoo.training.machine import Machine
@@ -57,6 +58,12 @@ def named_start(spec: ModelSpec, weights: str | None) -> NamedStart:
 def offered(dataset: Dataset, start: NamedStart) -> tuple[str, ...]:
     """What the data offer to a strategy, and what weights have been given already: those of a model that wants macro clips were pre-trained on some."""
     return (*dataset.provides, *(("macro-clips",) if start.tag else ()))
+
+
+def refuse_no_effect(network: Recognizer, start: NamedStart) -> None:
+    """Raise `UsageError` where weights are named for a model without a parameter: all that it keeps is fitted anew, and nothing of them would remain."""
+    if start.tag and not any(True for _ in network.parameters()):
+        raise UsageError(f"{network.spec.name} is fitted as a whole, and what is fitted does not begin from weights ('{start.tag}'); leave --from out")
 
 
 def refuse_overlap(folds: Protocol, start: NamedStart) -> None:

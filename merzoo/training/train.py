@@ -15,7 +15,7 @@ from merzoo.data.table import Dataset
 from merzoo.errors import RunError
 from merzoo.evaluation.folds import Plan, prepare
 from merzoo.evaluation.runs import RunFolder
-from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, warn_of_size
+from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_no_effect, warn_of_size
 from merzoo.evaluation.workers import Report
 from merzoo.files import write_atomically
 from merzoo.recognizer import Recognizer
@@ -60,6 +60,7 @@ def train(
     clips = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
     plan = Plan(spec, preset, clips.dataset, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds, kind=only_kind(clips))
     recognizer, stages = prepare(plan, clips, None, seed, data_provides=offered(clips.dataset, start))
+    refuse_no_effect(recognizer, start)
     parameters = sum(value.numel() for value in recognizer.saved().values())
     run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, plan.kind, [seed], machine, start, parameters)}, resume=resume)
     if resume and (out / WEIGHTS).is_file():
