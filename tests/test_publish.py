@@ -211,4 +211,7 @@ def test_a_folder_of_something_else_is_not_written_into(trained: Path, tmp_path:
 def test_every_refusal_is_one_line(trained: Path, tmp_path: Path, site: Any, one_line: Callable[..., str]) -> None:
     for arguments in ((str(tmp_path), "--repo", "a/b"), (str(trained), "--repo", "no name"), (str(trained), "--repo", "a/b", "--out", str(tmp_path))):
         one_line(site.merzoo("publish", *arguments))
+    for arguments, told in ((("--force",), "give --scores, or leave out --force"), (("--dry-run", "--out", ""), "--out '' names no folder")):
+        assert told in one_line(site.merzoo("publish", str(trained), "--repo", "a/b", *arguments))
+    assert not (site.root / "README.md").exists()
     assert issubclass(UsageError, MerzooError)

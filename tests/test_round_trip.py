@@ -146,15 +146,46 @@ def test_what_somebody_changes_meanwhile_is_not_overwritten(publish: Callable[..
     ("token", "repo", "told"),
     [
         ("", REPO, "does not know who publishes (401); log in (`hf auth login`) or set HF_TOKEN"),
-        ("hf_not_a_token", REPO, "(401)"),
-        ("reader", REPO, "(403); take one with write access, ask tester to let you in, or give another --repo"),
-        ("owner", "strangers/tiny", "(403); take one with write access, ask strangers to let you in"),
+        ("hf_not_a_token", REPO, "your token is refused (401): it is mistyped, revoked or too old; set HF_TOKEN"),
+        ("reader", REPO, "(403); take one that may write to tester, or give another --repo"),
+        ("owner", "strangers/tiny", "(403); take one that may write to strangers, or give another --repo"),
     ],
 )
 def test_who_may_not_publish_is_told_what_to_do(publish: Callable[..., Any], hub: Any, token: str, repo: str, told: str) -> None:
     given = {"reader": hub.reader, "owner": hub.token}.get(token, token)
     assert told in refused(publish(repo=repo, token=given))
     assert not hub.repos
+
+
+@pytest.mark.parametrize(
+    ("token", "repo", "told"),
+    [
+        ("owner", "strangers/tiny", "merzoo: warning: your token is of tester, who is not in strangers; give --repo tester/NAME"),
+        ("reader", "reader/tiny", "merzoo: warning: your token of reader may only read"),
+        ("hf_mistyped", REPO, "your token is refused (401): it is mistyped, revoked or too old"),
+        ("owner", "Org/tiny", ""),
+        ("", "strangers/tiny", ""),
+    ],
+)
+def test_a_dry_run_says_who_may_not_publish_there(publish: Callable[..., Any], hub: Any, tmp_path: Path, token: str, repo: str, told: str) -> None:
+    given = {"reader": hub.reader, "owner": hub.token}.get(token, token)
+    code, out, err = publish("--dry-run", "--out", str(tmp_path / "out"), repo=repo, token=given)
+    assert code == 0 and told in out + "".join(err) and len(err) <= bool(told), (out, err)
+    assert len(hub.seen("GET", "/api/whoami-v2")) <= bool(token)  # the Hub lets nobody ask that often
+
+
+def test_a_licence_and_scores_that_would_go_are_told(publish: Callable[..., Any], evaluated: Path, hub: Any, tmp_path: Path) -> None:
+    code, out, err = publish("--scores", str(evaluated), "--no-data", "--licence", "cc-by-nc-4.0")
+    assert (code, err) == (0, []) and "becom" not in out
+    metrics = json.loads(hub.repo(REPO).files()["config.json"])["metrics"]
+    scores = f"UF1 {metrics['uf1']:.4g}, UAR {metrics['uar']:.4g}, accuracy {metrics['accuracy']:.4g} under loso on synthetic:tiny"
+    code, out, err = publish("--dry-run", "--out", str(tmp_path / "out"))
+    assert (code, err) == (0, []) and "weights:" not in out
+    assert "licence: cc-by-nc-4.0 becomes apache-2.0 (--licence cc-by-nc-4.0 keeps it)\n" in out
+    assert f"the scores there now ({scores}) would go; give --scores to keep or renew them\n" in out
+    told = json.loads(publish("--json")[1])["differences"]
+    assert [(one["what"], one["was"], one["becomes"]) for one in told] == [("licence", "cc-by-nc-4.0", "apache-2.0"), ("scores", scores, "none")]
+    assert "licence: apache-2.0 has become mit (--licence apache-2.0 keeps it)\n" in publish("--licence", "mit")[1]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +207,7 @@ def test_the_hubs_refusals_are_one_line(publish: Callable[..., Any], hub: Any, p
 def test_no_network_is_one_line_and_changes_nothing(publish: Callable[..., Any], trained: Path) -> None:
     before = sorted(path.name for path in trained.iterdir())
     assert "cannot be reached; check the network" in refused(publish(ENDPOINT="http://127.0.0.1:9"))
-    assert "HF_HUB_OFFLINE" in refused(publish(HF_HUB_OFFLINE=True))
+    assert refused(publish(HF_HUB_OFFLINE=True)).endswith("HF_HUB_OFFLINE forbids to ask the Hub; unset it to publish")  # no cache helps
     assert sorted(path.name for path in trained.iterdir()) == before
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,7 @@ import typer
 
 from merzoo.cli.audit import ROOT
 from merzoo.cli.output import print_json, print_lines, print_table
-from merzoo.errors import UsageError, WeightsError
+from merzoo.errors import MerzooWarning, UsageError, WeightsError
 from merzoo.text import byte_count
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def command(
     scores: Annotated[Path | None, typer.Option(metavar="EVAL_RUN", help="The run folder of `merzoo evaluate` for the same model, trained so.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the folder, say what would change on the Hub, and upload nothing.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where --dry-run writes the folder (by default TRAIN_RUN/published).")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where --dry-run writes the folder (by default TRAIN_RUN/published).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Publish scores that fail their audit; the card says so.")] = False,
     licence: Annotated[str | None, typer.Option("--licence", "--license", help="Of the weights, as the Hub spells it: cc-by-nc-4.0, other, …")] = None,
     publish_subjects: Annotated[bool, typer.Option("--publish-subjects", help=SUBJECTS)] = False,
@@ -45,20 +47,23 @@ def command(
     check_repo(repo)
     if out is not None and not dry_run:
         raise UsageError("--out is where --dry-run writes; give both, or neither")
+    if out is not None and not out.strip():
+        raise UsageError("--out '' names no folder; give one, or '.' for this one")
+    if force and scores is None:
+        raise UsageError("--force publishes scores that fail their audit; give --scores, or leave out --force")
     dataset, why = _data(scores, root, remap, skip) if scores is not None and data else (None, "--no-data")
     made = prepare(run, repo, scores, force=force, licence=licence, dataset=dataset, why_no_data=why)
+    _quiet_in_pipes()
     if dry_run:
-        facts = _tried(made, out or run / "published")
+        facts = _tried(made, Path(out) if out else run / "published")
     else:
         if made.own_subjects and not publish_subjects:
             told = f"the ids of {len(made.own_subjects)} people in data of your own, such as {made.own_subjects[0]}"
             raise UsageError(f"the weights carry {told}; if these are no names, give --publish-subjects, else give people codes in your table and train again")
-        _quiet_in_pipes()
-        commit, changed = upload(made, private)
-        facts = _done(repo, commit, changed)
+        facts = _done(repo, *upload(made, private))
     facts = {**facts, "subjects": len(made.subjects), "own_subjects": len(made.own_subjects), "failed_checks": list(made.failed)}
     if json:
-        print_json(facts)
+        print_json({**facts, "differences": [asdict(one) for one in facts["differences"]]})
     else:
         _show(facts, made)
 
@@ -84,29 +89,33 @@ def _data(scores: Path, root: list[str] | None, remap: Path | None, skip: Path |
 
 def _tried(made: Publication, out: Path) -> dict[str, Any]:
     """Write the folder and compare it with the repository, where the Hub can be asked."""
-    from merzoo.publish.upload import Remote, changes, left, look
+    from merzoo.publish.account import doubt
+    from merzoo.publish.upload import Remote, changes, compared, left, look
 
     made.write(out)
     try:
         remote, unknown = look(made.repo), ""
     except WeightsError as error:
         remote, unknown = Remote(), str(error)
+    if not unknown and (why := doubt(made.repo)):
+        warnings.warn(why, MerzooWarning, stacklevel=2)
     files = [{"file": one.name, "what": "not compared" if unknown else one.what, "bytes": one.size} for one in changes(made, remote)]
     return {
-        "repo": made.repo, "dry_run": True, "folder": str(out), "files": files, "left": left(made, remote),
+        "repo": made.repo, "dry_run": True, "folder": str(out), "files": files, "left": left(made, remote), "differences": compared(made, remote),
         "builds_on": remote.commit or None, "private": remote.private if remote.commit else None, "not_compared": unknown or None,
     }  # fmt: skip
 
 
-def _done(repo: str, commit: str, changed: list[Any]) -> dict[str, Any]:
+def _done(repo: str, commit: str, changed: list[Any], differences: list[Any]) -> dict[str, Any]:
     from merzoo.publish.upload import pinned, url
 
     files = [{"file": one.name, "what": one.what, "bytes": one.size} for one in changed]
-    return {"repo": repo, "dry_run": False, "files": files, "commit": commit, "url": url(repo), "load": pinned(repo, commit)}
+    return {"repo": repo, "dry_run": False, "files": files, "differences": differences, "commit": commit, "url": url(repo), "load": pinned(repo, commit)}
 
 
 def _show(facts: dict[str, Any], made: Publication) -> None:
     print_table(("file", "", "size"), [(file["file"], file["what"], byte_count(file["bytes"])) for file in facts["files"]])
+    print_lines([one.told(done=not facts["dry_run"]) for one in facts["differences"]])
     verb = "would publish" if facts["dry_run"] else "publishes"
     print_lines([f"{verb} the ids of {len(made.subjects)} people, such as {made.subjects[0]} (in config.json and in the weights' header)"])
     if made.own_subjects:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from merzoo.errors import MerzooError, UsageError, WeightsError
 from merzoo.hub import HUB, causes, endpoint, reason
+from merzoo.publish.account import REFUSED
+from merzoo.publish.before import Difference, differences
 from merzoo.publish.folder import Publication
 from merzoo.published import WEIGHTS
 from merzoo.text import plain
@@ -64,6 +66,11 @@ def changes(publication: Publication, remote: Remote) -> list[Change]:
     return found
 
 
+def compared(publication: Publication, remote: Remote) -> list[Difference]:
+    """What publishing would change for those who read the repository."""
+    return differences(publication.repo, remote.commit, remote.digests or {}, publication.config)
+
+
 def left(publication: Publication, remote: Remote) -> list[str]:
     """Files of the repository that publishing does not touch, but for git's own."""
     return sorted(name for name in remote.digests or {} if name not in publication.sizes() and name != ".gitattributes")
@@ -79,8 +86,8 @@ def _digests(publication: Publication, name: str) -> Iterator[str]:
     yield hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def upload(publication: Publication, private: bool = False) -> tuple[str, list[Change]]:
-    """Publish in one commit, on a repository that is made where there is none; the commit (40 hex digits) and what it changed.
+def upload(publication: Publication, private: bool = False) -> tuple[str, list[Change], list[Difference]]:
+    """Publish in one commit, on a repository that is made where there is none; the commit (40 hex digits), the files and what else it changed.
 
     Where nothing would change no commit is made, and the newest is given. Raises `UsageError` for a public repository that is asked to be private,
     `WeightsError` where the Hub refuses, somebody else has changed the repository meanwhile, or it cannot be reached.
@@ -98,8 +105,9 @@ def upload(publication: Publication, private: bool = False) -> tuple[str, list[C
         raise UsageError(f"{repo} is public, and publishing does not change that; make it private in its settings, leave out --private, or give another name")
     todo = changes(publication, remote)
     if all(change.what == "the same" for change in todo):
-        return remote.commit, todo
-    return _commit(publication, remote), todo
+        return remote.commit, todo, []
+    other = compared(publication, remote)
+    return _commit(publication, remote), todo, other
 
 
 def _commit(publication: Publication, remote: Remote) -> str:
@@ -144,11 +152,16 @@ def _is(error: BaseException, name: str) -> bool:
 
 def _failed(error: BaseException, repo: str, what: str) -> WeightsError:
     """What went wrong and what to do, in one line."""
+    from huggingface_hub import get_token
+
+    if _is(error, "OfflineModeIsEnabled"):
+        return WeightsError(f"{repo} {what}: HF_HUB_OFFLINE forbids to ask the Hub; unset it to publish")
+    owner = repo.partition("/")[0]
     status = next((code for one in causes(error) if (code := getattr(getattr(one, "response", None), "status_code", None))), None)
     told = {
-        401: "the Hub does not know who publishes (401); log in (`hf auth login`) or set HF_TOKEN to a token that may write",
-        403: f"your token may not do that (403); take one with write access, ask {repo.partition('/')[0]} to let you in, or give another --repo",
-        404: f"there is no {repo.partition('/')[0]} on {endpoint()}, or you may not see it (404); check --repo, or give HF_TOKEN a token that may write",
+        401: REFUSED if get_token() else "the Hub does not know who publishes (401); log in (`hf auth login`) or set HF_TOKEN to a token that may write",
+        403: f"your token may not do that (403); take one that may write to {owner}, or give another --repo",
+        404: f"there is no {owner} on {endpoint()}, or you may not see it (404); check --repo, or give HF_TOKEN a token that may write",
         409: "somebody else changes it at this moment (409); look at it, and publish again",
         412: "somebody has changed it meanwhile (412); look at it, and publish again",
         413: "it is too large for the Hub (413); publish a smaller preset",
