@@ -44,15 +44,17 @@ def card(repo: str, trained: Trained, config: Config, scored: Scored | None, lic
         paper=spec.paper,
         licence=licence.text,
         scored=scored,
-        others=_others(scored) if scored else "",
+        fitted=trained.fitted,
+        noun=trained.noun,
+        others=_others(trained, scored) if scored else "",
         other_data=scored is not None and _other_data(trained, scored),
         remarks=[*_remarks(trained, scored)] if scored else [],
-        how=_how(scored, numbers) if scored and numbers else "",
+        how=_how(trained, scored, numbers) if scored and numbers else "",
         seeds=_seeds(scored) if scored else "",
         weak=[*_weak(numbers)] if numbers else [],
         truth=numbers["truth_sha256"] if numbers else "",
         folds_hash=scored.run.protocol.hash if scored else "",
-        tables={**_tables(trained, config), **(_score_tables(scored, numbers) if scored else {})},
+        tables={**_tables(trained, config), **(_score_tables(trained, scored, numbers) if scored else {})},
     )
     return f"---\n{metadata(repo, trained, scored, licence.id, licence.name).to_yaml()}\n---\n\n{text}"
 
@@ -60,21 +62,23 @@ def card(repo: str, trained: Trained, config: Config, scored: Scored | None, lic
 def _tables(trained: Trained, config: Config) -> dict[str, Safe]:
     facts, on, recognizer = trained.facts, trained.trained_on, trained.recognizer
     parts, data, machine, began = facts["parts"], facts["data"], facts["environment"], facts.get("weights")
+    start = Safe(f"weights {escaped(began['tag'])}, sha256 {code(began['sha256'])}") if began else "random weights"
+    where = f"{machine.get('device')} ({machine.get('cpu')}, {machine.get('threads')} threads)"
     looks = "; ".join(f"{name}: {' and '.join(view.kind for view in views)}" for name, views in recognizer.test_views.items())
     network = [
         ("parts", f"backbone {parts['backbone']}, head {parts['head']}" + "".join(f", auxiliary task {task}" for task in parts["auxiliary"])),
         ("options", _options({name: facts["options"][name] for name in ("backbone", "head", "auxiliary")})),
-        ("parameters", f"{sum(value.numel() for value in recognizer.saved().values()):,}"),
+        ("fitted numbers" if trained.whole else "parameters", f"{sum(value.numel() for value in recognizer.saved().values()):,}"),
         ("what it sees", looks),
         ("faces", f"aligned by {config.preprocessing['aligner']}, crops of {config.preprocessing['size']} by {config.preprocessing['size']} pixels"),
         ("task", f"{'any number of labels' if trained.run.task == 'multi-label' else 'one class'} a clip: {', '.join(trained.run.labels)}"),
     ]
     training = [
-        ("strategy", f"{parts['strategy']}: {_options(settings(recognizer.strategy))}"),
-        ("began from", Safe(f"weights {escaped(began['tag'])}, sha256 {code(began['sha256'])}") if began else "random weights"),
+        ("strategy", ": ".join(filter(None, (parts["strategy"], _options(settings(recognizer.strategy), default=""))))),
+        *(() if trained.whole and not began else (("began from", start),)),
         *((f"stage {stage['name']}", _stage(stage)) for stage in trained.stages),
         ("seed", ", ".join(map(str, facts["seeds"]))),
-        ("precision and machine", f"{facts['precision']} on {machine.get('device')} ({machine.get('cpu')}, {machine.get('threads')} threads)"),
+        ("machine", where) if trained.fitted else ("precision and machine", f"{facts['precision']} on {where}"),
         ("software", ", ".join(f"{name} {machine[name]}" for name in ENVIRONMENT if name in machine)),
         ("begun", facts.get("created", "not known")),
     ]
@@ -112,15 +116,15 @@ def settings(part: Any) -> dict[str, Any]:
     return {name: value for name, value in told.items() if not isinstance(value, str) or isinstance(vars(part)[name], str)}
 
 
-def _options(options: Mapping[str, Any], before: str = "") -> str:
-    """As people write them: `size 112, augmentation.flip 0.5`; what is empty is left out."""
+def _options(options: Mapping[str, Any], before: str = "", default: str = "those by default") -> str:
+    """As people write them: `size 112, augmentation.flip 0.5`; what is empty is left out. default: where nothing is left."""
     told = []
     for name, value in options.items():
         if isinstance(value, Mapping):
             told.append(_options(value, f"{before}{name}.") if value else "")
         elif value is not None:
             told.append(f"{before}{name} {'(' + ', '.join(map(str, value)) + ')' if isinstance(value, list) else value}")
-    return ", ".join(filter(None, told)) or ("" if before else "those by default")
+    return ", ".join(filter(None, told)) or ("" if before else default)
 
 
 def _stage(stage: Mapping[str, Any]) -> str:
@@ -128,9 +132,9 @@ def _stage(stage: Mapping[str, Any]) -> str:
     return f"{stage['steps']:,} steps{losses}"
 
 
-def _others(scored: Scored) -> str:
-    """The networks that were scored, and how they differ from the one that is published."""
-    count = f"{scored.sound} other network{'' if scored.sound == 1 else 's'} trained the same way"
+def _others(trained: Trained, scored: Scored) -> str:
+    """What was scored, and how it they differ from the one that is published."""
+    count = f"{scored.sound} other {trained.others if scored.sound != 1 else trained.others.replace('s ', ' ', 1)}"
     one_person = all(len(set(fold.test_subjects)) == 1 for fold in scored.run.protocol.folds)
     return f"{count}, each without {'one person and tested on that person' if one_person else 'the people it was then tested on'}"
 
@@ -139,14 +143,14 @@ def _remarks(trained: Trained, scored: Scored) -> Iterator[str]:
     """In what else the scored networks differ from the published one."""
     there, here = scored.run.facts, trained.facts
     if scored.sound < scored.networks:
-        yield f"{scored.networks - scored.sound} of {scored.networks} networks are left out of every number: their folds fail the audit."
+        yield f"{scored.networks - scored.sound} of {scored.networks} {trained.noun}s are left out of every number: their folds fail the audit."
     if _other_data(trained, scored):
         yield f"They were trained and tested on {_data(there['data'])}; this file was trained on {_data(here['data'])}, which are other data."
     confusion = (scored.result or {}).get("confusion") or []
     answers = [name for name, taken in zip(scored.run.labels, zip(*confusion, strict=True), strict=False) if any(taken)]
     if len(answers) == 1:
         yield f"Every clip was taken for '{answers[0]}': nothing was learned, whatever the intervals say."
-    if there["precision"] != here["precision"]:
+    if there["precision"] != here["precision"] and not trained.fitted:
         yield f"They were trained in {there['precision']}, this file in {here['precision']}."
 
 
@@ -164,14 +168,14 @@ def _seeds(scored: Scored) -> str:
     return f"{count} seed{'' if count == 1 else 's'}"
 
 
-def _how(scored: Scored, numbers: Mapping[str, Any]) -> Safe:
+def _how(trained: Trained, scored: Scored, numbers: Mapping[str, Any]) -> Safe:
     """How the numbers were made, for those who want to compare them."""
     protocol, tested, lacking = scored.run.protocol, numbers["tested"], numbers["bootstrap"]["lacking_a_class"]
     known = next((known.summary for known in PROTOCOLS.values() if re.fullmatch(known.pattern, protocol.name, re.ASCII)), "")
     what = "from a file" if protocol.name.startswith(FILE) else known
     name = f"Protocol {protocol.name}{f' ({what})' if what else ''} on {_data(scored.run.facts['data'])}"
     counted = f"{tested['samples']:,} clips of {tested['subjects']:,} people"
-    sentences = [f"{name}: {counted}, {_seeds(scored)}, last epoch, predictions of all folds pooled."]
+    sentences = [f"{name}: {counted}, {_seeds(scored)}, {'' if trained.fitted else 'last epoch, '}predictions of all folds pooled."]
     if scored.run.task == "classes":
         absent = f" (here {', '.join(numbers['absent_classes'])})" if numbers["absent_classes"] else ""
         sentences.append(f"UF1 is F1 and UAR is recall, averaged over classes; a class without a clip{absent} counts 0.")
@@ -190,11 +194,12 @@ def _interval(estimate: Mapping[str, float]) -> str:
     return f"{estimate['low']:.3f} to {estimate['high']:.3f}"
 
 
-def _score_tables(scored: Scored, numbers: Mapping[str, Any] | None) -> dict[str, Safe]:
+def _score_tables(trained: Trained, scored: Scored, numbers: Mapping[str, Any] | None) -> dict[str, Safe]:
     audit = table(("check", "", ""), [(check["name"], Safe(f"**{escaped(check['status'])}**"), _fit(check)) for check in scored.checks])
     made = {"audit": audit, **dict.fromkeys(("scores", "classes", "confusion", "slices", "perturbed", "auxiliary", "oracle"), Safe())}
     if numbers is None:
         return made
+    best = {} if trained.fitted else numbers.get("oracle")  # what is fitted in one go has no epochs
     titles = {metric: TITLES[metric] for metric in numbers["scores"]}
     made["scores"] = table(("score", "value", "95 % interval"), [(titles[m], f"{v['value']:.3f}", _interval(v)) for m, v in numbers["scores"].items()], [1])
     made["classes"] = _classes(scored, numbers)
@@ -207,7 +212,7 @@ def _score_tables(scored: Scored, numbers: Mapping[str, Any] | None) -> dict[str
         "perturbed": [(name, *(f"{v['value']:.3f} ({_interval(v)})" for v in one.values())) for name, one in numbers.get("perturbed", {}).items()],
         "auxiliary": [(f"{task}: {name}", one["samples"], f"{one['scores']['au_f1']['value']:.3f} ({_interval(one['scores']['au_f1'])})")
                       for task, outputs in numbers.get("auxiliary", {}).items() for name, one in outputs.items()],
-        "oracle": [(text, *(f"{numbers['oracle'][name][m]:.3f}" for m in titles)) for name, text in ORACLE.items()] if numbers.get("oracle") else [],
+        "oracle": [(text, *(f"{best[name][m]:.3f}" for m in titles)) for name, text in ORACLE.items()] if best else [],
     }  # fmt: skip
     heads = {
         "slices": ("part", "clips", "people", *titles.values()),
@@ -236,4 +241,4 @@ def _weak(numbers: Mapping[str, Any]) -> Iterator[str]:
         most = max(range(len(counts)), key=counts.__getitem__)
         if names[most] != truth and counts[most] > counts[names.index(truth)]:
             right, total = counts[names.index(truth)], sum(counts)
-            yield f"Of {total:,} tests with '{truth}', {right:,} were called so and {counts[most]:,} '{names[most]}'."
+            yield f"Of {total:,} tests with '{truth}', {right:,} {'was' if right == 1 else 'were'} called so and {counts[most]:,} '{names[most]}'."

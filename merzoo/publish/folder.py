@@ -16,7 +16,7 @@ from merzoo.hub import REPO
 from merzoo.publish.card import card
 from merzoo.publish.licences import licence_of
 from merzoo.publish.scores import Scored, read_scores
-from merzoo.publish.trained import read_training
+from merzoo.publish.trained import Trained, read_training
 from merzoo.published import CARD, CONFIG, MAX_BYTES, MAX_TEXT, WEIGHTS, Config, config_of
 from merzoo.text import plain
 from merzoo.weights import verify
@@ -79,7 +79,7 @@ def prepare(
     trained = read_training(run)
     scored = read_scores(scores, trained, dataset, why_no_data, force) if scores is not None else None
     terms = licence_of(trained, licence)
-    config = config_of(trained.recognizer, trained.weights, {"trained_on": trained.trained_on}, licence=terms.told, **_about(scored))
+    config = config_of(trained.recognizer, trained.weights, {"trained_on": trained.trained_on}, licence=terms.told, **_about(scored, trained))
     text = dumps(config.to_json())
     if len(text.encode()) > MAX_BYTES:
         raise WeightsError(f"{trained.run.path} would make a {CONFIG} of more than {MAX_BYTES >> 20} MiB, which nobody could load; shorten its subjects' ids")
@@ -102,13 +102,13 @@ def check_repo(repo: str) -> None:
         raise UsageError(f"the Hub takes no repository named '{repo}'; {remedy}") from None
 
 
-def _about(scored: Scored | None) -> dict[str, Any]:
+def _about(scored: Scored | None, trained: Trained) -> dict[str, Any]:
     """protocol and metrics of the config. Scores that fail their audit are on the card alone, beside the box that says so."""
     if scored is None or scored.result is None or scored.failed:
         return {}
     data, protocol = scored.run.facts["data"], scored.run.protocol
     name = f"{data['name']}:{data['part']}" if data.get("part") else data["name"]
-    said = f"{protocol.name} on {name}: {scored.networks} other networks trained the same way, last epoch"
+    said = f"{protocol.name} on {name}: {scored.networks} other {trained.others}{'' if trained.fitted else ', last epoch'}"
     tested = scored.result["tested"]
     metrics: dict[str, Any] = {"data": name, "clips": tested["samples"], "subjects": tested["subjects"]}
     for metric, one in scored.result["scores"].items():

@@ -26,7 +26,7 @@ def metadata(repo: str, trained: Trained, scored: Scored | None, licence: str, l
     from huggingface_hub import ModelCardData
 
     kinds = ["synthetic-data"] if trained.synthetic else []
-    results = None if scored is None or scored.failed or scored.result is None else _results(scored)
+    results = None if scored is None or scored.failed or scored.result is None else _results(scored, trained.others)
     return ModelCardData(
         library_name="merzoo",
         license=licence,
@@ -39,7 +39,7 @@ def metadata(repo: str, trained: Trained, scored: Scored | None, licence: str, l
     )
 
 
-def _results(scored: Scored) -> list[Any]:
+def _results(scored: Scored, others: str) -> list[Any]:
     from huggingface_hub import EvalResult
 
     assert scored.result is not None
@@ -55,7 +55,7 @@ def _results(scored: Scored) -> list[Any]:
             dataset_split=plain(protocol.name),
             dataset_args={"manifest_sha256": plain(data["manifest_hash"]), "folds_sha256": protocol.hash, "networks": scored.networks},
             metric_type=METRIC[metric],
-            metric_name=f"{TITLES[metric]} of other networks trained the same way, 95 % interval {one['low']:.3f} to {one['high']:.3f}",
+            metric_name=f"{TITLES[metric]} of other {others}, 95 % interval {one['low']:.3f} to {one['high']:.3f}",
             metric_value=round(one["value"], 4),
             metric_config=None if metric == "accuracy" else "macro",
             verified=False,

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from merzoo.builtin.supervised import FitOnly
 from merzoo.describe import tree
 from merzoo.errors import RunError, WeightsError
 from merzoo.evaluation.records import is_number
@@ -49,6 +50,26 @@ class Trained:
         """Whether it met nobody but rendered faces."""
         rendered = all(source.kind == "synthetic" for source in self.sources)
         return rendered and all(subject.partition(":")[0] == "synthetic" for subject in self.trained_on["subjects"])
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it was fitted in one go and not trained: there are no steps, no epochs and no precision to tell of."""
+        return isinstance(self.recognizer.strategy, FitOnly) or self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has no parameter at all that could begin from anything: what it keeps is fitted as a whole."""
+        return not any(True for _ in self.recognizer.parameters())
+
+    @property
+    def noun(self) -> str:
+        """What to call it."""
+        return "model" if self.fitted else "network"
+
+    @property
+    def others(self) -> str:
+        """What to call those that were scored."""
+        return f"{self.noun}s {'fitted' if self.fitted else 'trained'} the same way"
 
     @property
     def facts(self) -> Mapping[str, Any]:
