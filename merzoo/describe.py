@@ -17,7 +17,7 @@ def describe(zoo: Registry, name: str, kind: str | None = None) -> dict[str, Any
     """Facts about a name as plain dictionaries, lists, strings and numbers. See `merzoo.info`."""
     kinds = [kind] if kind else zoo.kinds_of(name)
     if not kinds:
-        raise UnknownNameError("name", name, zoo.near(None, name), "(see `merzoo list`)")
+        raise UnknownNameError("name", name, zoo.near(None, name), f"(see `merzoo list`{zoo.not_loaded()})")
     entry = zoo.get(kinds[0], name)
     facts: dict[str, Any] = {"name": entry.name, "kind": entry.kind, "plugin": entry.plugin, "summary": entry.summary}
     facts["also"] = [other for other in zoo.kinds_of(name) if other != kinds[0]]  # further kinds under this name

@@ -68,7 +68,9 @@ class Entry:
             for step in attribute.split("."):
                 found = getattr(found, step)
         except (Exception, SystemExit) as error:
-            why = f"{self.target} cannot be loaded ({last_line(error)})"
+            from merzoo.blame import told
+
+            why = f"{self.target} cannot be loaded ({told(error, module.partition('.')[0])})"
             raise PluginError(f"{self.kind} '{self.name}' of plugin {self.credit}: {why}; update or reinstall the plugin") from error
         return functools.partial(found, member=self.member) if self.member else found
 

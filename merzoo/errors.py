@@ -23,6 +23,10 @@ class MerzooWarning(UserWarning):
     """Something was worked around: the result stands, and the text says what it rests on."""
 
 
+class PluginWarning(MerzooWarning):
+    """A plugin is not loaded or has a problem; `merzoo plugins` says so too."""
+
+
 class UsageError(MerzooError):
     """Arguments that do not fit together."""
 
@@ -44,7 +48,13 @@ class CollisionError(MerzooError):
 
     def __init__(self, kind: str, name: str, plugins: Iterable[str], credits: Iterable[str] = ()) -> None:
         self.kind, self.name, self.plugins = kind, name, tuple(plugins)
-        super().__init__(f"{kind} '{name}' is claimed by {' and '.join(tuple(credits) or self.plugins)}; block one with MERZOO_PLUGINS=-{self.plugins[-1]}")
+        super().__init__(f"{kind} '{name}' is claimed by {' and '.join(tuple(credits) or self.plugins)}; {block_one(self.plugins)}")
+
+
+def block_one(plugins: Iterable[str]) -> str:
+    """How to settle what several plugins claim: which of them is to go is for the reader to say."""
+    first, *others = plugins
+    return f"block one of them, as in MERZOO_PLUGINS=-{first}" + (f" (or -{' or -'.join(others)})" if others else "")
 
 
 class PluginError(MerzooError):

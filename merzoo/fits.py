@@ -16,6 +16,7 @@ from merzoo.interfaces import Backbone
 from merzoo.published import Config
 from merzoo.recognizer import weightless
 from merzoo.registry import registry
+from merzoo.shapes import own_views
 from merzoo.specs import ModelSpec
 from merzoo.text import plain
 
@@ -54,7 +55,7 @@ def network_facts(spec: ModelSpec, preset: str, backbone: Backbone) -> dict[str,
     """
     options = tree(spec.preset(preset))
     preprocessing = options.pop("preprocessing")
-    train = spec.train_views or {name: (view,) for name, view in backbone.views.items()}
+    train = spec.train_views or {name: (view,) for name, view in own_views(backbone).items()}
     views = {"train": tree(train), "test": tree(spec.test_views or train), "reduce": spec.reduce}
     parts = {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy}
     return {"parts": parts, "options": options, "views": views, "preprocessing": preprocessing}

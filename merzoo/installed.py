@@ -29,6 +29,7 @@ class Found:
 
     name: as its entry point has it, or claimed@distribution where that name is another plugin's too. problem: why it will not be loaded.
     requires: its distribution's requirements (Requires-Dist). claimed: what its entry point has, where that is not `name`.
+    package: the import package that its entry point names.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Found:
     problem: str = ""
     requires: tuple[str, ...] = ()
     claimed: str = ""
+    package: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def installed() -> list[Found]:
     """
     found = [plugin for shipped in distributions() for plugin in _plugins(shipped)]
     if not any(plugin.name == BUILTIN and plugin.distribution == CORE and not plugin.problem for plugin in found):  # run from a checkout that is not installed
-        found.append(Found(BUILTIN, CORE, __version__, lambda: importlib.import_module("merzoo.builtin")))
+        found.append(Found(BUILTIN, CORE, __version__, lambda: importlib.import_module("merzoo.builtin"), package=CORE))
     claims = Counter(normal(plugin.name) for plugin in found)
     apart = [plugin for plugin in found if claims[normal(plugin.name)] == 1]
     for name in sorted(name for name, count in claims.items() if count > 1):
@@ -97,7 +99,8 @@ def _plugins(shipped: Shipped) -> Iterator[Found]:
         return
     for point in points:
         problem = "" if _NAME.fullmatch(point.name) else "the name of its entry point is not made of letters, digits and - _ ."
-        yield Found(point.name, *known, point.load, problem, shipped.requires)
+        package = point.value.partition(":")[0].partition(".")[0].strip()
+        yield Found(point.name, *known, point.load, problem, shipped.requires, package=package)
 
 
 def read(distribution: importlib.metadata.Distribution, file: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import shlex
+import sys
 import tempfile
 from collections.abc import Mapping
 from importlib import resources
@@ -16,6 +17,7 @@ from merzoo.files import make_folder
 from merzoo.installed import normal
 from merzoo.registry import registry
 from merzoo.specs import valid_name
+from merzoo.testing.light import HEAVY
 from merzoo.text import plain
 from merzoo.version import __version__
 
@@ -89,16 +91,15 @@ def _check_free(name: str, names: Mapping[str, str]) -> None:
     if owners:
         kind, owner = owners[0]
         raise UsageError(f"{kind} '{name}' is registered by {owner}; choose another name (`merzoo list --kind {kind}`)")
-
-
-
+    if normal(name) in taken or name in HEAVY or name in sys.stdlib_module_names:  # nothing would break, but readers would be misled
+        raise UsageError(f"'{name}' is the name of a library; choose another name for the model, as in {name}-net")
 def _write(folder: Path, names: Mapping[str, str]) -> None:
     templates = resources.files("merzoo") / "templates" / "plugin"
     for path, template in FILES.items():
         target = folder / Template(path).substitute(names)
         target.parent.mkdir(parents=True, exist_ok=True)
         text = (templates / f"{template}.tmpl").read_text(encoding="utf-8")
-        target.write_text(Template(text).substitute(names), encoding="utf-8")
+        target.write_text(Template(text).substitute(names), encoding="utf-8", newline="\n")
     (folder / names["module"] / "py.typed").touch()
 
 
@@ -110,5 +111,5 @@ def next_commands(name: str, folder: Path) -> list[str]:
         f"merzoo info {name}",
         f"merzoo check-plugin {name}",
         "pytest",
-        f"merzoo evaluate {name} --data synthetic:development --protocol subject-4fold --preset small --out runs/{name}",
+        f"merzoo evaluate {name} --preset small --data synthetic:development --out runs/{name}",
     ]

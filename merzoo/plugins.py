@@ -16,8 +16,9 @@ from typing import Any, Literal
 import pluggy
 
 from merzoo import hookspecs
+from merzoo.blame import failure
 from merzoo.entries import Register, credit, last_line
-from merzoo.errors import MerzooWarning, UnknownNameError
+from merzoo.errors import MerzooWarning, PluginWarning, UnknownNameError, block_one
 from merzoo.installed import BUILTIN, Found, installed, misfit, normal
 from merzoo.registry import Registry
 from merzoo.text import plain
@@ -85,7 +86,7 @@ def load_registry(found: Iterable[Found] | None = None, choice: str | None = Non
                 if plugin.name == BUILTIN:
                     ours = frozenset((entry.kind, entry.shown) for entry in register.entries)
         if record.status not in ("ok", "blocked"):
-            warnings.warn(f"plugin {record.shown} {_VERBS[record.status]}: {record.error}; see 'merzoo plugins'", MerzooWarning, stacklevel=2)
+            warnings.warn(f"plugin {record.shown} {_VERBS[record.status]}: {record.error}; see 'merzoo plugins'", PluginWarning, stacklevel=2)
     _say_shared_names(plugins, zoo.records)
     _say_collisions(zoo)  # without a warning: until the name is asked for, it troubles nobody
     return zoo
@@ -124,7 +125,7 @@ def _load_one(plugin: Found, record: PluginRecord, ours: frozenset[tuple[str, st
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        record.status, record.error, record.registers = "failed", last_line(error), {}
+        record.status, record.error, record.registers = "failed", failure(error, plugin.package, LIMIT), {}
         return None
     finally:
         record.load_ms = round((time.perf_counter() - began) * 1000, 2)
@@ -143,15 +144,15 @@ def _misspelled(manager: _Manager) -> list[str]:
 
 def _say_collisions(zoo: Registry) -> None:
     """Put into the records of all claimants which names they cannot both have."""
-    claims: dict[str, dict[str, list[str]]] = {}  # plugin -> the others -> what both claim
+    claims: dict[str, dict[tuple[str, str], list[str]]] = {}  # plugin -> (the others, the remedy) -> what both claim
     for what, rivals in zoo.collisions():
         for entry in rivals:
             others = " and ".join(other.credit for other in rivals if other is not entry)
-            claims.setdefault(entry.plugin, {}).setdefault(others, []).append(what)
+            claims.setdefault(entry.plugin, {}).setdefault((others, block_one(rival.plugin for rival in rivals)), []).append(what)
     for record in zoo.records:
-        for others, whats in claims.get(record.name, {}).items():
+        for (others, remedy), whats in claims.get(record.name, {}).items():
             names = ", ".join(whats[:3]) + (f" and {len(whats) - 3} more" if len(whats) > 3 else "")
-            _add(record, f"{names}: also claimed by {others}; block one with {VARIABLE}=-{record.name}")
+            _add(record, f"{names}: also claimed by {others}; {remedy}")
 
 
 def _say_shared_names(plugins: Iterable[Found], records: Iterable[PluginRecord]) -> None:

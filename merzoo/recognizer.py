@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,16 @@ from torch import Tensor, nn
 
 from merzoo.entries import last_line
 from merzoo.errors import NeedsError, UsageError
-from merzoo.interfaces import AuxiliaryTask, Backbone, Batch, Features, Head, Strategy
+from merzoo.interfaces import AuxiliaryTask, Backbone, Batch, Head, Strategy
 from merzoo.making import make, make_view
 from merzoo.needs import check_needs
 from merzoo.registry import registry
+from merzoo.shapes import feature_shapes, own_views
 from merzoo.specs import Config, ModelSpec, Preprocessing, Preset, Task, View, WeightsSpec
 
 if TYPE_CHECKING:
     from merzoo.prediction import Prediction
 
-MAX_INPUT = 2**27  # numbers of one sample: half a gigabyte, or 300 colour frames of 384 px
 Part = str | tuple[str, Config]  # a registered name, or one with options
 
 
@@ -166,7 +165,7 @@ def assemble(
     check_needs(entries, None if data_provides is None else frozenset(data_provides))
     build_backbone, build_head, *build_tasks, build_strategy = (entry.load() for entry in entries)
     backbone: Backbone = _part("backbone", sizes, build_backbone, f"backbone '{spec.backbone}'", options.backbone)
-    shapes = feature_shapes(backbone)
+    shapes = feature_shapes(backbone, options.backbone)
     head: Head = _part("head", sizes, build_head, f"head '{spec.head}'", options.head, shapes, len(labels))
     tasks = {}
     for name, build_task in zip(spec.auxiliary, build_tasks, strict=True):
@@ -203,6 +202,8 @@ def weightless(target: Any, what: str, options: Config, *args: Any) -> Any:
 def _check_views(recognizer: Recognizer) -> None:
     """Raise unless every view is one that can be built, of an input that the backbone has, and tests show all of its inputs."""
     name, inputs = recognizer.spec.name, recognizer.backbone.inputs
+    if not recognizer.spec.train_views:
+        own_views(recognizer.backbone)
     for views in (recognizer.train_views, recognizer.test_views):
         for wanted, choices in views.items():
             if wanted not in inputs or not choices:
@@ -211,31 +212,6 @@ def _check_views(recognizer: Recognizer) -> None:
                 make_view(view)
     if unseen := [wanted for wanted in inputs if wanted not in recognizer.test_views]:
         raise UsageError(f"{name}: no view of the input '{unseen[0]}' is given for tests; its backbone's inputs are {', '.join(inputs)}")
-
-
-def feature_shapes(backbone: Backbone) -> Features:
-    """Shapes of a backbone's features for one sample, as meta tensors; the backbone stays as it was. Raises `UsageError` where its inputs do not suit it.
-
-    Told by one forward pass of zeros: a pass on the meta device computes less but costs a second, since it makes torch import its compiler.
-    """
-    if sum(math.prod(shape) for shape in backbone.inputs.values()) > MAX_INPUT:
-        raise UsageError(f"{type(backbone).__name__} wants more than {MAX_INPUT:,} numbers a sample; give other options")
-    batch = {name: torch.zeros((1, *shape)) for name, shape in backbone.inputs.items()}
-    modes = {module: module.training for module in backbone.modules()}
-    buffers = [(buffer, buffer.clone()) for buffer in backbone.buffers()]
-    backbone.eval()
-    try:
-        with torch.no_grad():
-            real: Features = backbone(batch)
-        return Features(*({name: torch.empty_like(t, device="meta") for name, t in part.items()} for part in (real.pooled, real.maps, real.extras)))
-    except Exception as error:
-        shapes = ", ".join(f"{name} {list(shape)}" for name, shape in backbone.inputs.items())
-        raise UsageError(f"{type(backbone).__name__} cannot take its inputs {shapes} ({last_line(error)}); give other options") from error
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for buffer, before in buffers:
-            buffer.copy_(before)
 
 
 def fill(recognizer: Recognizer, tensors: Mapping[str, Tensor], tag: str) -> None:

@@ -57,7 +57,7 @@ class Registry:
             return (own or claims)[0]
         forwards = self._deprecated.get((kind, name), [])
         if not forwards or name in seen:
-            raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list{'' if kind == 'model' else f' --kind {kind}'}`)")
+            raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list{'' if kind == 'model' else f' --kind {kind}'}`{self.not_loaded()})")
         theirs = [forward for forward in forwards if forward[1].plugin == plugin]
         if len({by.plugin for _, by in forwards}) > 1 and not theirs:
             raise CollisionError(f"deprecated {kind}", name, [by.plugin for _, by in forwards], [by.credit for _, by in forwards])
@@ -100,6 +100,13 @@ class Registry:
         near = [by_folded[n] for n in difflib.get_close_matches(folded, by_folded, n=3)]
         return near or [n for n in names if len(folded) > 2 and folded in n][:3]
 
+    def not_loaded(self) -> str:
+        """A clause on the plugins that may have what is missed here, `merzoo plugins` tells why they have not; "" where there are none."""
+        why = {"blocked": "is blocked by MERZOO_PLUGINS", "failed": "failed", "incompatible": "is incompatible"}
+        found = [f"{record.name} {why[record.status]}" for record in self.records if record.status in why]
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        return f"; plugins not loaded: {', '.join(found[:3])}{more}: see `merzoo plugins`" if found else ""
+
     def entries(self, kind: Kind | str | None = None, pattern: str | None = None) -> list[Entry]:
         """Entries in order of kind and name; `pattern` takes the wildcards *, ? and [..].
 
@@ -140,7 +147,7 @@ class Registry:
             try:
                 found.append(self.get(kind, name, plugin))
             except UnknownNameError as error:
-                hint = "(install the plugin that has it, or see `merzoo plugins`)"
+                hint = f"(install the plugin that has it{self.not_loaded() or ', or see `merzoo plugins`'})"
                 raise UnknownNameError(f"{kind} of model {spec.name}", name, error.near, hint) from None
         return found
 

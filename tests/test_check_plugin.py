@@ -106,7 +106,12 @@ FAULTS: dict[str, tuple[str, Edits, str]] = {  # a name: (the check that must fa
         r"plugin\.merzoo_regster is not a hook; call it merzoo_register\(register\)",
     ),
     "no-hook": ("hook", {PLUGIN: [("def merzoo_register", "def register_all")]}, r"has no function merzoo_register\(register\); write it there"),
-    "raises": ("loads", {PLUGIN: [("TRAINING = ", "1 / 0\nTRAINING = ")]}, r"ZeroDivisionError: division by zero; mend its entry point"),
+    "raises": ("loads", {PLUGIN: [("TRAINING = ", "1 / 0\nTRAINING = ")]}, r"ZeroDivisionError: division by zero \(merzoo_raises/plugin\.py:10\); mend"),
+    "unclosed": ("loads", {PLUGIN: [("MODEL = ModelSpec(", "MODEL = ModelSpec((")]}, r"SyntaxError.* \(merzoo_unclosed/plugin\.py:\d+\); mend the code"),
+    "no-library": ("loads", {PLUGIN: [("TRAINING = ", "import no_such_library\nTRAINING = ")]}, r"\.py:10\); install no_such_library, or declare it as a dep"),
+    "no-such-field": ("loads", {PLUGIN: [('    summary="', '    sumary="')]}, r"'sumary'.* \(merzoo_no_such_field/plugin\.py:12\); see .*\.ModelSpec"),
+    "no-such-word": ("loads", {PLUGIN: [('        summary="', '        sumary="')]}, r"'sumary'.* \(merzoo_no_such_word/plugin\.py:\d+\); see .*\.Register"),
+    "no-network": ("target", {NETWORK: [("POOLED = 7", "POOLED = (7")]}, r"SyntaxError: '\(' was never closed \(merzoo_no_network/network\.py:12\)"),
     "no-such-target": (
         "target",
         {PLUGIN: [("network:", "netwerk:")]},
@@ -192,6 +197,52 @@ def test_what_hangs_on_another_fault_is_skipped_and_not_told_twice(here: Here) -
     found = [*outcomes(plugin_checks("gone")[1])]
     assert [one.name for one in found if one.status == "fail"] == ["target"]
     assert [one.text for one in found if one.name == "forward_and_backward"] == ["one of its parts is not there; that comes first"]
+
+
+RETURNS = '        return Features(pooled={"flow": self.dropout(maps.flatten(1))}, maps={"flow": maps}, extras={"pair-code": maps})\n'
+UNBUILT: dict[str, tuple[list[tuple[str, str]], str]] = {  # a name: (the fault in network.py, what it says)
+    "tensor": ([(RETURNS, "        return maps\n")], r"must return merzoo\.interfaces\.Features, as in `return Features\(pooled=\{\"…\": x\}\)`, not a Tensor"),
+    "bare": ([(RETURNS, "        return Features(maps)\n")], r"must return .*Features\(pooled=\{\"…\": x\}\)`; its pooled is no mapping of names to tensors$"),
+    "boom": (
+        [(RETURNS, '        raise KeyError("flw")\n')],
+        r"BoomNetwork cannot take its inputs flow \[2, 112, 112\]: KeyError: 'flw' \(merzoo_boom/network\.py:37\); "
+        r"mend the forward of the plugin's BoomNetwork, or give other options than size=112, width=8$",
+    ),
+    "viewless": (
+        [('        self.views = {"flow": View("flow")}\n', "")],
+        r'^backbone ViewlessNetwork of merzoo_viewless\.network does not say which views .* set self\.views = \{"flow": View\("flow"\)\}',
+    ),
+    "inputless": (
+        [('        self.inputs = {"flow": (2, size, size)}\n', "")],
+        r'^backbone InputlessNetwork of merzoo_inputless\.network does not say which inputs .* set self\.inputs = \{"flow": \(2, 112, 112\)\}',
+    ),
+    "shapeless": ([('{"flow": (2, size, size)}', '{"flow": size}')], r"has the inputs \{'flow': 112\}, which are no shapes by their names; in its __init__"),
+}
+
+
+@pytest.mark.parametrize("name", UNBUILT)
+def test_a_network_that_cannot_be_built_is_told_once(here: Here, name: str) -> None:
+    edits, said = UNBUILT[name]
+    here.install(name, {NETWORK: edits})
+    found = [one for one in outcomes(plugin_checks(name)[1]) if one.subject == f"model {name}"]
+    (failed,) = [one for one in found if one.status == "fail"]
+    assert failed.name == "builds_on_meta" and re.search(said, failed.text), failed.text
+    assert [one.name for one in found if one.status == "pass"] == ["is_described"]
+    assert {one.text for one in found if one.status == "skip"} == {"it cannot be built; builds_on_meta tells why, and comes first"}
+
+
+@pytest.mark.parametrize("name", ["tensor", "viewless", "inputless"])
+def test_other_commands_say_the_same_of_it(site, one_line: Callable[..., str], name: str) -> None:
+    edits, said = UNBUILT[name]
+    install(site.root, name, {NETWORK: edits})
+    line = one_line(site.merzoo("evaluate", name, "--preset", "small", "--data", "synthetic:tiny", "--out", "run"))
+    assert re.search(said, line.removeprefix("merzoo: ")), line
+
+
+def test_an_error_in_a_check_is_told_with_its_place(here: Here) -> None:
+    here.install("late-boom", {NETWORK: [after(AFTER_MAPS, 'assert not self.training, "no"')]})
+    (found,) = answers("late-boom", "forward_and_backward")
+    assert re.match(r"AssertionError: no \(merzoo_late_boom/network\.py:37\); mend the code that raises it", found.text), found.text
 
 
 def test_what_merzoo_does_not_load_is_told_once(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

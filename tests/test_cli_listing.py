@@ -194,3 +194,13 @@ def test_protocols_are_listed_without_torch_or_pandas(site) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [row["name"] for row in json.loads(done.stdout)] == ["few-shot-K"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [(["list", "--kind", "protocl"], "protocol"), (["info", "ststnet", "--kind", "modl"], "model"), (["list", "--kind", "zzz"], "")],
+)
+def test_a_misspelt_choice_has_near_ones(site, one_line, arguments, near) -> None:
+    line = one_line(site.merzoo(*arguments))
+    assert line.startswith(f"merzoo: Invalid value for '--kind': '{arguments[-1]}' is not one of 'model', 'backbone', ")
+    assert line.endswith(f"see 'merzoo {arguments[0]} --help'") and (f"; did you mean {near}?; " in line if near else "did you mean" not in line)

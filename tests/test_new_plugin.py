@@ -62,6 +62,9 @@ def test_a_name_that_cannot_be_is_one_line(tmp_path: Path, name: str) -> None:
         ("synthetic", "", r"^dataset 'synthetic' is registered by"),
         ("timm", "", r"^backbone 'timm' is registered by merzoo-builtin .*; choose"),
         ("baselines", "", r"^merzoo-baselines is installed already; choose another name, or uninstall it$"),
+        ("torch", "", r"^'torch' is the name of a library; choose another name for the model, as in torch-net$"),
+        ("pytest", "", r"^'pytest' is the name of a library"),
+        ("json", "", r"^'json' is the name of a library"),
         ("leaf", 'A "B" C', r"^--author .* leave out quotes"),
         ("leaf", "A\nB", r"^--author .* leave out quotes"),
     ],
@@ -102,5 +105,8 @@ def test_the_command_says_what_to_type_next(site, one_line) -> None:
     assert done.returncode == 0 and done.stderr == "", done.stderr
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert lines[2:6] == ["cd plugins/merzoo-leaf", 'pip install -e ".[test]"', "merzoo info leaf", "merzoo check-plugin leaf"]
+    scored = "merzoo evaluate leaf --preset small --data synthetic:development --out runs/leaf"
+    assert lines[-1] == scored and scored in (site.root / "plugins" / "merzoo-leaf" / "README.md").read_text(encoding="utf-8").splitlines()
+    assert scored.replace("leaf", "threestreams") in (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
     assert (site.root / "plugins" / "merzoo-leaf" / "merzoo_leaf" / "network.py").is_file()
     assert "is there already" in one_line(site.merzoo("new-plugin", "leaf", "--out", "plugins"))

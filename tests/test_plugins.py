@@ -26,7 +26,7 @@ def good(name):
 def records(site, **environment):
     done = site.merzoo("plugins", "--json", **environment)
     assert done.returncode == 0, done.stderr
-    return {record["name"]: record for record in json.loads(done.stdout)}, done.stderr.splitlines()
+    return {record["name"]: record for record in json.loads(done.stdout)}, site.merzoo("list", **environment).stderr.splitlines()
 
 
 def models(site, **environment):
@@ -59,7 +59,8 @@ def test_a_plugin_that_raises_on_import_costs_one_warning(site):
     site.distribution("pear", source=good("pear"))
     found, warned = records(site)
     assert found["broken"]["status"] == "failed"
-    assert found["broken"]["error"] == "ModuleNotFoundError: No module named 'no_such_module_anywhere'"
+    remedy = "install no_such_module_anywhere, or declare it as a dependency of the plugin"
+    assert found["broken"]["error"] == f"ModuleNotFoundError: No module named 'no_such_module_anywhere' (broken.py:1); {remedy}"
     assert found["pear"]["status"] == "ok"
     (line,) = warned
     assert line.startswith("merzoo: warning: plugin broken failed: ModuleNotFoundError") and line.endswith("see 'merzoo plugins'")
@@ -89,7 +90,7 @@ def test_however_it_fails_the_others_work(site, source, error):
 def test_a_hook_that_raises_half_way_leaves_nothing(site):
     site.distribution("half", source=good("half") + "    raise KeyError('late')\n")
     found, _ = records(site)
-    assert (found["half"]["status"], found["half"]["error"], found["half"]["registers"]) == ("failed", "KeyError: 'late'", {})
+    assert (found["half"]["status"], found["half"]["error"], found["half"]["registers"]) == ("failed", "KeyError: 'late' (half.py:7); mend the code there", {})
     assert "half-model" not in models(site)
     assert site.merzoo("info", "half-net").returncode == 2
 
@@ -124,7 +125,7 @@ def test_two_plugins_with_one_name_are_an_error_only_when_it_is_asked_for(site, 
     site.distribution("pear", source=good("fruit"))
     assert models(site).count("fruit-model") == 2
     line = one_line(site.merzoo("info", "fruit-net"))
-    assert "apple" in line and "pear" in line and "MERZOO_PLUGINS=-pear" in line
+    assert "apple" in line and "pear" in line and line.endswith("; block one of them, as in MERZOO_PLUGINS=-apple (or -pear)")
     assert site.merzoo("info", "fruit-net", MERZOO_PLUGINS="-pear").returncode == 0
 
 
@@ -281,7 +282,8 @@ def test_a_deprecated_name_of_two_plugins_is_told_with_their_distributions(site,
         site.distribution(f"merzoo-{name}", module=name, source=good(name) + more, point=name)
     found, warned = records(site)
     assert warned == [] and found["apple"]["status"] == found["pear"]["status"] == "warning"
-    assert "deprecated backbone 'old-net': also claimed by pear (distribution merzoo-pear); block one with MERZOO_PLUGINS=-apple" in found["apple"]["error"]
+    remedy = "block one of them, as in MERZOO_PLUGINS=-apple (or -pear)"
+    assert f"deprecated backbone 'old-net': also claimed by pear (distribution merzoo-pear); {remedy}" in found["apple"]["error"]
     line = one_line(site.merzoo("info", "old-net"))
     assert "deprecated backbone 'old-net' is claimed by apple (distribution merzoo-apple) and pear (distribution merzoo-pear)" in line
     for name in ("apple", "pear"):  # each model means its own plugin's

@@ -104,7 +104,7 @@ def test_a_heavy_module_is_imported_when_its_part_is_built_and_not_before(site):
     assert not (site.root / "pear_heavy.ran").exists()
     (site.root / "pear_heavy.py").write_text(HEAVY + "raise SystemExit(0)\n", encoding="utf-8")
     line = site.python("import merzoo; merzoo.load('pear-model', weights=None, labels=['a', 'b'])").stderr.splitlines()[-1]
-    assert "of plugin pear (distribution merzoo-pear): pear_heavy:Net cannot be loaded (SystemExit: 0)" in line
+    assert "of plugin pear (distribution merzoo-pear): pear_heavy:Net cannot be loaded (SystemExit: 0 (pear_heavy.py:3))" in line
     assert (site.root / "pear_heavy.ran").exists()
 
 
@@ -126,12 +126,46 @@ def test_a_stranger_who_claims_a_name_breaks_nobodys_model(site, one_line):
     assert (parts[0]["name"], parts[0]["plugin"]) == ("apple-net", "apple")
     assert site.merzoo("info", "thief-model").returncode == 0
     line = one_line(site.merzoo("info", "apple-model"))
-    assert "apple (distribution merzoo-apple) and thief (distribution merzoo-thief)" in line and "MERZOO_PLUGINS=-thief" in line
+    remedy = "; block one of them, as in MERZOO_PLUGINS=-apple (or -thief)"  # who is the thief is not for us to say
+    assert line.endswith(f"apple (distribution merzoo-apple) and thief (distribution merzoo-thief){remedy}")
     assert site.merzoo("info", "apple-model", MERZOO_PLUGINS="-thief").returncode == 0
     found = records(site)
     assert found["apple"]["status"] == found["thief"]["status"] == "warning"
     assert "model 'apple-model': also claimed by thief (distribution merzoo-thief)" in found["apple"]["error"]
-    assert "apple (distribution merzoo-apple)" in found["thief"]["error"] and "MERZOO_PLUGINS=-thief" in found["thief"]["error"]
+    assert "apple (distribution merzoo-apple)" in found["thief"]["error"] and all(found[name]["error"].endswith(remedy) for name in ("apple", "thief"))
+
+
+def test_a_name_of_a_plugin_that_is_not_loaded_is_told_so(site, one_line):
+    for name in ("pear", "plum", "quince", "sloe"):
+        site.distribution(f"merzoo-{name}", module=name, source=good(name), point=name)
+    blocked = {"MERZOO_PLUGINS": "-pear"}
+    clause = "; plugins not loaded: pear is blocked by MERZOO_PLUGINS: see `merzoo plugins`)"
+    for arguments in (["info", "pear-model"], ["info", "pear-model", "--kind", "model"], ["train", "pear-model", "--data", "synthetic:tiny", "--out", "run"]):
+        assert one_line(site.merzoo(*arguments, **blocked)).endswith(clause)
+    assert "not loaded" not in one_line(site.merzoo("info", "paer-model"))
+    told = "plum failed, quince is incompatible, sloe is blocked by MERZOO_PLUGINS: see"
+    (site.root / "plum.py").write_text("1 / 0", encoding="utf-8")
+    metadata(site, "merzoo-quince", "Requires-Dist: merzoo>=9")
+    assert f"not loaded: {told}" in site.merzoo("info", "apple", MERZOO_PLUGINS="-sloe").stderr.splitlines()[-1]
+    many = one_line(site.merzoo("info", "apple", MERZOO_PLUGINS="merzoo-baselines"))
+    assert re.search(r"not loaded: (\S+ is blocked by MERZOO_PLUGINS(, )?){3} and \d+ more: see", many)
+
+
+def test_an_error_of_a_plugin_is_told_with_its_place_and_once(site):
+    site.distribution("merzoo-pear", module="pear", source="x = [\n" + good("pear"), point="pear")
+    (site.root / "merzoo_plum").mkdir()
+    (site.root / "merzoo_plum" / "__init__.py").touch()
+    long = f"from merzoo.specs import ModelSpec\n\ndef helper():\n    raise ValueError('x' * 500)\nhelper()\n{good('plum')}"
+    site.distribution("merzoo-plum", module="unused", entry_points="[merzoo]\nplum = merzoo_plum.plugin\n")
+    (site.root / "merzoo_plum" / "plugin.py").write_text(long, encoding="utf-8")
+    found = records(site)
+    assert found["pear"]["error"] == "SyntaxError: '[' was never closed (pear.py:1); mend the code there"
+    assert re.fullmatch(r"ValueError: x{200,}… \(merzoo_plum/plugin\.py:4\); mend the code there", found["plum"]["error"])
+    assert len(found["plum"]["error"]) == 300
+    for arguments in ([], ["pear"], ["--json"]):
+        done = site.merzoo("plugins", *arguments)
+        assert (done.returncode, done.stderr, done.stdout.count("never closed")) == (0, "", 1)
+    assert "plugin pear (distribution merzoo-pear) failed: " in site.merzoo("list").stderr
 
 
 @pytest.mark.parametrize(

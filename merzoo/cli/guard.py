@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -15,6 +17,7 @@ from merzoo.errors import MerzooError, MerzooWarning
 from merzoo.text import plain
 
 ERROR, INTERRUPTED = 2, 130
+_CHOICE = re.compile(r"'([^']*)' is not one of (.+)")
 
 
 def guarded(run: Callable[[], Any]) -> int:
@@ -49,13 +52,21 @@ def _sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, typer.TyperException):
         context: Any = getattr(error, "ctx", None)
-        return error.format_message().rstrip(".") + (f"; see '{context.command_path} --help'" if context else "")
+        return _told_better(error.format_message().rstrip(".")) + (f"; see '{context.command_path} --help'" if context else "")
     if isinstance(error, OSError) and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return ": ".join([*names, error.strerror])
     if isinstance(error, typer.Abort):
         return "aborted"
     return f"unexpected {type(error).__name__}: {error}; MERZOO_DEBUG=1 shows where, please report it"
+
+
+def _told_better(message: str) -> str:
+    """What typer says of options, with near words where a choice is misspelt."""
+    message = message.replace("Value error, ", "")
+    choice = _CHOICE.search(message)
+    near = difflib.get_close_matches(choice[1], re.findall(r"'([^']*)'", choice[2])) if choice else []
+    return message + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def say(text: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from merzoo.cli.output import print_json, print_lines, print_table
-from merzoo.errors import UsageError
+from merzoo.errors import PluginWarning, UsageError
 from merzoo.plugins import PluginRecord, record_of, slow
 from merzoo.registry import registry
 
@@ -28,7 +29,9 @@ def command(
     if requirements:
         _requirements(name, json)
         return
-    records = registry().records
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)  # what they say is printed below
+        records = registry().records
     if name is not None:
         record = record_of(name, records)
         if json:

@@ -84,7 +84,7 @@ def loads(subject: Subject) -> str:
     if record.status == "blocked":
         raise PluginFault(f"MERZOO_PLUGINS={os.environ.get('MERZOO_PLUGINS', '')} blocks {record.name}; unset it")
     if record.status in ("failed", "incompatible"):
-        remedy = "" if ";" in record.error else f"; mend its entry point until `merzoo plugins` shows {record.name} as ok"
+        remedy = "" if ";" in record.error else "; correct its entry point in pyproject.toml and install it again"
         raise PluginFault(f"{record.error}{remedy}")
     return f"{record.name} {record.version}, {sum(map(len, record.registers.values()))} names in {record.load_ms:.0f} ms"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from merzoo.entries import last_line
+from merzoo.blame import told
 from merzoo.errors import MerzooError
 from merzoo.text import plain
 
@@ -32,6 +32,7 @@ class Check:
     name: str
     subject: str  # of whom: a distribution, a part, a model
     run: Callable[[], str]
+    package: str = ""  # whose files an error is looked for in
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def outcome(check: Check) -> Outcome:
     except NotChecked as why:
         status, text = "skip", str(why)
     except (Exception, SystemExit) as error:
-        text = str(error) if isinstance(error, MerzooError) else f"{last_line(error)}; mend the code that raises it, MERZOO_DEBUG=1 shows where"
+        text = str(error) if isinstance(error, MerzooError) else f"{told(error, check.package)}; mend the code that raises it, MERZOO_DEBUG=1 shows all"
         if os.environ.get("MERZOO_DEBUG") == "1":
             traceback.print_exception(error)
     return Outcome(check.name, check.subject, status, plain(" ".join(text.split()), limit=600))

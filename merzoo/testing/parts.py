@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from merzoo.entries import Entry, last_line
+from merzoo.blame import told
+from merzoo.entries import Entry
 from merzoo.errors import PluginError
 from merzoo.installed import BUILTIN
 from merzoo.needs import VOCABULARY
@@ -40,7 +41,7 @@ def target(entry: Entry) -> str:
     try:
         found: Any = dataclasses.replace(entry, family=False, member="").load()  # a family's own class, whichever member is asked for
     except PluginError as error:
-        why = last_line(error.__cause__ or error)
+        why = told(error.__cause__ or error, entry.target.partition(":")[0].partition(".")[0])
         raise PluginFault(f"{entry.target} cannot be imported ({why}); correct the target in the hook, or the module that it names") from error
     if (interface := INTERFACES.get(entry.kind)) is None:
         if not callable(found):

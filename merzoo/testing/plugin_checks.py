@@ -6,6 +6,7 @@ faces (merzoo.testing.contract).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,8 @@ from merzoo.testing.parts import part_checks, target
 
 PRESET = "small"
 PAPERS = "is_described"  # the check of a specification and its weights, for which nothing is trained
-QUICK = (PAPERS, "builds_on_meta")
+BUILDS = "builds_on_meta"  # the first check of a model that builds it, and the one that tells why it cannot be built
+QUICK = (PAPERS, BUILDS)
 
 
 def plugin_checks(name: str, quick: bool = False) -> tuple[Subject, list[Check]]:
@@ -30,7 +32,8 @@ def plugin_checks(name: str, quick: bool = False) -> tuple[Subject, list[Check]]
     subject = find(name)
     checks = [*distribution_checks(subject), *part_checks(subject)]
     models = [entry for entry in subject.entries if entry.spec is not None]
-    return subject, checks + [check for entry in models for check in model_checks(entry, quick)]
+    checks += [check for entry in models for check in model_checks(entry, quick)]
+    return subject, [dataclasses.replace(check, package=subject.found.package) for check in checks]
 
 
 def model_checks(entry: Entry, quick: bool = False) -> Iterator[Check]:
@@ -40,10 +43,22 @@ def model_checks(entry: Entry, quick: bool = False) -> Iterator[Check]:
     shown = f"model {entry.name}"
     case = functools.cache(lambda: Case.of(entry.name, PRESET))
 
+    @functools.cache
+    def unbuilt() -> Exception | None:
+        try:
+            case().build()
+        except Exception as error:
+            return error
+        return None
+
     def ask(check: str) -> str:
         _ready(entry, check)
         if quick and check not in QUICK:
             raise NotChecked("left out by --quick")
+        if check != PAPERS and (error := unbuilt()) is not None:
+            if check == BUILDS:
+                raise error
+            raise NotChecked(f"it cannot be built; {BUILDS} tells why, and comes first")
         if check == PAPERS:
             _described(entry, CHECKS[check])
         else:
