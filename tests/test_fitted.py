@@ -41,6 +41,7 @@ def test_the_card_of_a_fitted_model_tells_of_no_training_steps(tmp_path: Path, c
         assert doubtful not in card.replace(" networks: 4", ""), doubtful
     assert "A model for micro-expression recognition: " in card and "Fitted in one go to every labelled clip" in card
     assert "| fitted numbers | 2,021 |" in card and "| strategy | fit-only |" in card and "| machine | cpu (" in card
+    assert "| what is fitted | svm: c 0.01 |" in card  # all that could be chosen
     assert "4 other models fitted the same way, each without one person" in card and "which is one more such model" in card
     assert made.config.protocol == "loso on synthetic:tiny: 4 other models fitted the same way"
 

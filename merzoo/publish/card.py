@@ -73,8 +73,10 @@ def _tables(trained: Trained, config: Config) -> dict[str, Safe]:
         ("faces", f"aligned by {config.preprocessing['aligner']}, crops of {config.preprocessing['size']} by {config.preprocessing['size']} pixels"),
         ("task", f"{'any number of labels' if trained.run.task == 'multi-label' else 'one class'} a clip: {', '.join(trained.run.labels)}"),
     ]
+    fit = {name: value for name, value in settings(recognizer.head).items() if name not in ("training", "classes")} if trained.fitted else {}
     training = [
         ("strategy", ": ".join(filter(None, (parts["strategy"], _options(settings(recognizer.strategy), default=""))))),
+        *((("what is fitted", f"{parts['head']}: {_options(fit)}"),) if fit else ()),
         *(() if trained.whole and not began else (("began from", start),)),
         *((f"stage {stage['name']}", _stage(stage)) for stage in trained.stages),
         ("seed", ", ".join(map(str, facts["seeds"]))),
