@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m merzoo.demo --out demo
 
 test: lint docs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
