@@ -53,7 +53,7 @@ class CollisionError(MerzooError):
 
 def block_one(plugins: Iterable[str]) -> str:
     """How to settle what several plugins claim: which of them is to go is for the reader to say."""
-    first, *others = plugins
+    first, *others = dict.fromkeys(plugins)
     return f"block one of them, as in MERZOO_PLUGINS=-{first}" + (f" (or -{' or -'.join(others)})" if others else "")
 
 

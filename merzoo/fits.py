@@ -80,7 +80,7 @@ def _known(config: Config, where: str) -> ModelSpec:
     except UnknownNameError as error:
         named = " and ".join(plain(f"{name} {version}".strip(), 80) for name, version in config.plugins.items() if name != "merzoo")
         remedy = f"install the plugin, if you trust it (its config names {named or 'none'})"
-        raise WeightsError(f"{where} is a model '{plain(config.model, 80)}', which is not known here ({plain(error, 200)}); {remedy}") from None
+        raise WeightsError(f"{where} is a model '{plain(config.model, 80)}', which is not known here ({plain(error, 300)}); {remedy}") from None
     return spec
 
 
