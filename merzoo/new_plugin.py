@@ -40,8 +40,8 @@ def new_plugin(name: str, out: Path, author: str = "") -> Path:
     """Write the distribution `merzoo-NAME` into the folder `out`, whole or not at all, and return its folder.
 
     name: of the plugin, its model and its backbone. author: as it stands in pyproject.toml and LICENSE.
-    Raises `UsageError` for a name that cannot be, or that an installed distribution, a well-known library, module or registered part has, and for a folder that is there;
-    `RunError` where it cannot be written.
+    Raises `UsageError` for a name that cannot be, or that an installed distribution, a library, module or registered part has, and for a folder
+    that is there; `RunError` where it cannot be written.
     """
     names = names_of(name, author)
     _check_free(name, names)
