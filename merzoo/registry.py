@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import os
+import re
 import threading
 import warnings
 from collections.abc import Iterable
@@ -11,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from merzoo.compose import composed, is_composed
 from merzoo.entries import KINDS, Entry, Kind, Register
-from merzoo.errors import CollisionError, MerzooWarning, PluginError, UnknownNameError
+from merzoo.errors import CollisionError, MerzooWarning, PluginError, UnknownNameError, UsageError
 from merzoo.specs import ModelSpec
+from merzoo.text import plain
 
 if TYPE_CHECKING:
     from merzoo.plugins import PluginRecord
@@ -57,7 +60,8 @@ class Registry:
             return (own or claims)[0]
         forwards = self._deprecated.get((kind, name), [])
         if not forwards or name in seen:
-            raise UnknownNameError(kind, name, self.near(kind, name), f"(see `merzoo list{'' if kind == 'model' else f' --kind {kind}'}`{self.not_loaded()})")
+            where = f"see `merzoo list{'' if kind == 'model' else f' --kind {kind}'}`"
+            raise UnknownNameError(kind, name, self.near(kind, name), f"({where}{_spelling(name) if kind == 'model' else ''}{self.not_loaded()})")
         theirs = [forward for forward in forwards if forward[1].plugin == plugin]
         if len({by.plugin for _, by in forwards}) > 1 and not theirs:
             raise CollisionError(f"deprecated {kind}", name, [by.plugin for _, by in forwards], [by.credit for _, by in forwards])
@@ -121,7 +125,10 @@ class Registry:
         return sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.shown, entry.plugin))
 
     def model(self, name: str) -> ModelSpec:
-        """The specification of a model. Raises like `get`."""
+        """The specification of a model. Raises like `get`, and `UsageError` for a published model, which is no name to train under."""
+        if name.startswith(("hf-hub:", "local-dir:")):
+            shown = plain(name, 200)
+            raise UsageError(f"{shown} is a published model, which predict and info take; to train or evaluate, give its model and --from {shown}")
         spec = self.get("model", name).spec
         assert spec is not None  # Register.model is the only way to make a model entry
         return spec
@@ -150,6 +157,13 @@ class Registry:
                 hint = f"(install the plugin that has it{self.not_loaded() or ', or see `merzoo plugins`'})"
                 raise UnknownNameError(f"{kind} of model {spec.name}", name, error.near, hint) from None
         return found
+
+
+def _spelling(name: str) -> str:
+    """How a published model is named, where somebody may have meant one."""
+    if os.path.isfile(os.path.join(name, "config.json")):  # noqa: PTH113, PTH118  (Path raises for names that are too long)
+        return f"; a published folder is local-dir:{plain(name, 200)}"
+    return "; a published model is hf-hub:org/repo" if re.fullmatch(r"(?i)(hf.hub:)?[\w.-]+/[\w.@-]+", name) else ""
 
 
 _registry: Registry | None = None

@@ -10,12 +10,13 @@ import torch
 
 import merzoo
 from merzoo.data.synthetic import SyntheticFaces
-from merzoo.errors import LeakageError, MerzooWarning, UsageError, WeightsError
+from merzoo.errors import LeakageError, MerzooWarning, UnknownNameError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
 from merzoo.evaluation.starting import named_start
 from merzoo.publish.folder import prepare
 from merzoo.published import CONFIG, WEIGHTS
 from merzoo.registry import registry
+from merzoo.training.train import train
 from merzoo.weights import read, write
 
 
@@ -139,3 +140,11 @@ def test_a_config_of_another_library_or_a_later_merzoo_is_named_so(tmp_path: Pat
     (tmp_path / CONFIG).write_text(text)
     with pytest.raises(WeightsError, match=said):
         merzoo.load(f"local-dir:{tmp_path}")
+
+
+def test_who_meant_a_published_model_is_told_its_spelling(published: Path) -> None:
+    for name, said in ((str(published), f"local-dir:{published}"), ("tester/net", "hf-hub:org/repo"), ("HF_HUB:tester/net@main", "hf-hub:org/repo")):
+        with pytest.raises(UnknownNameError, match=said):
+            merzoo.load(name)
+    with pytest.raises(UsageError, match="give its model and --from hf-hub:tester/net"):
+        train("hf-hub:tester/net", "synthetic:tiny", out=published.parent / "run")
