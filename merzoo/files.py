@@ -50,7 +50,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a file whole or not at all: a temporary file beside it, flushed to disk, then renamed. Raises `RunError` where it cannot be written."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -60,6 +60,8 @@ def open_published(where: str) -> Published:
 def about_published(where: str) -> tuple[Config, WeightsSpec]:
     """What the config of a published model says, and the same as weights of the model, without fetching those. Warns and raises as `open_published`."""
     if where.startswith(FOLDER):
+        if not where.removeprefix(FOLDER).strip():
+            raise WeightsError(f"{FOLDER} names no folder; give {FOLDER}PATH, or {FOLDER}. for this one")
         folder = Path(where.removeprefix(FOLDER)).expanduser()
         config = read_config(folder, where)
         return config, config.weights_spec(plain(folder.resolve().name, 80) or "folder", str(folder / WEIGHTS))
@@ -68,16 +70,30 @@ def about_published(where: str) -> tuple[Config, WeightsSpec]:
     commit = path.parent.name  # huggingface_hub keeps a file as snapshots/COMMIT/FILE
     if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(revision) and commit != revision):
         raise WeightsError(f"{where}: what was served is of the commit '{plain(commit, 60)}', which was not asked for; check HF_ENDPOINT")
-    config = read_config(path.parent, where)
+    config = _read(path, repo, commit, where)
     if revision != commit:
         warnings.warn(f"{where} may change; to load the same weights ever again, pin it: {HUB}{repo}@{commit}", MerzooWarning, stacklevel=5)
     return config, config.weights_spec(f"{repo}@{commit[:12]}", f"hf://{repo}@{commit}/{WEIGHTS}")
+
+
+def _read(path: Path, repo: str, commit: str, where: str) -> Config:
+    """The config of a file in the cache. One that is no config is fetched again, once: the cache may be damaged, and a config has no hash to tell by."""
+    try:
+        return read_config(path.parent, where)
+    except WeightsError as error:
+        try:
+            path = _download(repo, CONFIG, commit, force_download=True)
+        except Exception as failure:
+            raise WeightsError(f"{error}; {path} in the cache cannot be fetched again: {reason(failure)}") from failure
+    return read_config(path.parent, where)
 
 
 def parse(where: str) -> tuple[str, str]:
     """Repository and revision ("main" where none is given) of `hf-hub:org/repo[@revision]`. Raises `WeightsError`."""
     repo, at, revision = where.removeprefix(HUB).partition("@")
     revision = revision if at else "main"
+    if COMMIT.fullmatch(revision.lower()):
+        revision = revision.lower()  # the Hub knows commits in small letters alone
     if not REPO.fullmatch(repo) or not _REVISION.fullmatch(revision) or ".." in f"{repo}{revision}":
         raise WeightsError(f"'{plain(where, 120)}' is not {HUB}org/repo or {HUB}org/repo@REVISION; copy the name from the model's page")
     return repo, revision
@@ -89,10 +105,11 @@ def fetch(repo: str, file: str, revision: str, expected: str = "") -> Path:
     expected: its sha256, if known; a file in the cache that is another is fetched again, once. Raises `WeightsError` that says why it cannot be had and what
     to do.
     """
-    where = f"{HUB}{repo}@{plain(revision, 60)}: {file}"
+    where, damaged = f"{HUB}{repo}@{plain(revision, 60)}: {file}", None
     try:
         path = _here(repo, file, revision) or _download(repo, file, revision)
         if expected and sha256(path) != expected:
+            damaged = path
             path = _download(repo, file, revision, force_download=True)
             if (found := sha256(path)) != expected:
                 why = f"sha256 {found[:12]}… instead of {expected[:12]}…, fetched twice"
@@ -100,7 +117,9 @@ def fetch(repo: str, file: str, revision: str, expected: str = "") -> Path:
     except MerzooError:
         raise
     except Exception as error:  # the client raises many kinds; all mean that the file cannot be had
-        raise WeightsError(f"{where} cannot be had: {reason(error)}") from error
+        if damaged:
+            raise WeightsError(f"{where} is damaged in the cache ({damaged}) and cannot be fetched again: {reason(error)}") from error
+        raise WeightsError(f"{where} cannot be had: {reason(error, 'it is not in the cache, and ')}") from error
     return path
 
 
@@ -146,13 +165,19 @@ def _retries_told() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def reason(error: BaseException) -> str:
-    """Why the Hub's client failed, and what to do, in one line. Told by names of classes, since the client's HTTP library changes with its version."""
+def reason(error: BaseException, absent: str = "") -> str:
+    """Why the Hub's client failed, and what to do, in one line. Told by names of classes, since the client's HTTP library changes with its version.
+
+    absent: what to say first of a file that is asked for offline.
+    """
+    token = _token()
     for one in causes(error):
         names = {kind.__name__ for kind in type(one).__mro__}
+        if names & {"UnicodeEncodeError", "LocalProtocolError"} and not (token.isascii() and token.isprintable()):
+            return "the token holds signs that no token has; copy it anew into HF_TOKEN, or log in again (`hf auth login`)"
         for name, text in _REASONS.items():
             if name in names:
-                return text.format(endpoint=endpoint(), status=getattr(getattr(one, "response", None), "status_code", "?"))
+                return text.format(endpoint=endpoint(), absent=absent, status=getattr(getattr(one, "response", None), "status_code", "?"))
         if "HfHubHTTPError" in names:
             return _status(one)
         if isinstance(one, OSError) and one.errno in _FULL:
@@ -164,7 +189,6 @@ def reason(error: BaseException) -> str:
     return f"{_safe(last_line(error))}; try again, or see `merzoo doctor`"
 
 
-_BROKEN = "the connection broke off again and again; try again later (`merzoo doctor` looks at the network)"
 def causes(error: BaseException) -> list[BaseException]:
     """An error and what it came from, the error first."""
     chain = [error]
@@ -173,13 +197,14 @@ def causes(error: BaseException) -> list[BaseException]:
     return chain
 
 
+_BROKEN = "the connection broke off again and again; try again later (`merzoo doctor` looks at the network)"
 _REASONS = {
     "GatedRepoError": "its owners let people in one by one; ask for access on {endpoint}, then log in (`hf auth login`) or set HF_TOKEN",
     "DisabledRepoError": "the Hub has disabled this repository; look for another",
     "RevisionNotFoundError": "there is no such revision; look at the repository's commits, and give one of them, a tag or a branch",
     "RepositoryNotFoundError": "there is no such repository, or it is private ({status}); check its name, log in (`hf auth login`) or set HF_TOKEN",
     "RemoteEntryNotFoundError": "the repository has no such file at this revision; give one that `merzoo publish` made",
-    "OfflineModeIsEnabled": "it is not in the cache, and HF_HUB_OFFLINE forbids to ask for it; unset it once, or copy the cache",
+    "OfflineModeIsEnabled": "{absent}HF_HUB_OFFLINE forbids to ask the Hub; unset it once, or copy the cache of a machine that has it",
     "FileMetadataError": "what answered at {endpoint} is no Hub; check HF_ENDPOINT, and whether the network asks for a log-in page first",
     "ProxyError": "the proxy does not let it through; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
     "TimeoutException": "{endpoint} did not answer in time; try again, or set HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_ETAG_TIMEOUT to more seconds",
@@ -216,6 +241,10 @@ def endpoint() -> str:
 
 def _safe(text: str) -> str:
     """What the client says, without token, passwords and signatures, which it puts into its messages."""
+    return plain(without_secrets(text, _token()), 300)
+
+
+def _token() -> str:
     from huggingface_hub import get_token
 
-    return plain(without_secrets(text, get_token()), 300)
+    return get_token() or ""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +87,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     torch.manual_seed(7)
     recognizer = assemble(SPEC, "small", LABELS)
     path = tmp_path_factory.mktemp("toy") / WEIGHTS
-    card = {"model": SPEC.name, "preset": "small", "labels": list(LABELS), "trained_on": {"data": "toy", "subjects": ["toy:s1"]}}
+    card = {"model": SPEC.name, "preset": "small", "labels": list(LABELS), "task": "classes", "trained_on": {"data": "toy", "subjects": ["toy:s1"]}}
     write(path, recognizer.saved(), card)
     state = sha(b"".join(value.numpy().tobytes() for value in recognizer.state_dict().values()))
     return Toy({WEIGHTS: path.read_bytes(), CONFIG: json.dumps(config_of(recognizer, path, card).to_json()).encode()}, state)
@@ -199,7 +197,28 @@ def test_a_cache_that_was_damaged_is_mended(hub: Hub, hub_client: HubClient) -> 
     commit = hub.put(REPO, {WEIGHTS: LARGE})
     path = path_of(hub_client.python(FETCH, REPO, WEIGHTS, commit, sha(LARGE)))
     path.resolve().write_bytes(LARGE[:-1])
+    refused(hub_client.python(FETCH, REPO, WEIGHTS, commit, sha(LARGE), HF_HUB_OFFLINE="1"), f"is damaged in the cache ({path})", "HF_HUB_OFFLINE forbids")
     assert path_of(hub_client.python(FETCH, REPO, WEIGHTS, commit, sha(LARGE))).read_bytes() == LARGE
+
+
+def test_a_config_that_was_damaged_is_mended(hub: Hub, hub_client: HubClient, toy: Toy) -> None:
+    name = f"hf-hub:{REPO}@{hub.put(REPO, toy.files)}"
+    config = path_of(hub_client.python(OPEN, name)).with_name(CONFIG)
+    config.resolve().write_bytes(toy.files[CONFIG][:100])
+    refused(hub_client.python(OPEN, name, HF_HUB_OFFLINE="1"), "cannot be read as JSON", f"{config} in the cache cannot be fetched again: HF_HUB_OFFLINE")
+    path_of(hub_client.python(OPEN, name))
+    assert config.read_bytes() == toy.files[CONFIG]
+
+
+def test_a_config_that_is_none_on_the_hub_is_refused(hub: Hub, client: HubClient) -> None:
+    commit = hub.put(REPO, {CONFIG: "[]"})
+    refused(client.python(OPEN, f"hf-hub:{REPO}@{commit}"), "config.json: its content is not an object")
+    assert len(hub.seen("GET", f"*/{CONFIG}")) == 2
+
+
+def test_a_commit_in_capitals_is_that_commit(hub: Hub, client: HubClient, toy: Toy) -> None:
+    commit = hub.put(REPO, toy.files)
+    assert path_of(client.python(OPEN, f"hf-hub:{REPO}@{commit.upper()}")).parent.name == commit
 
 
 def test_a_proxy_is_used(hub: Hub, hub_client: HubClient) -> None:
@@ -246,6 +265,8 @@ def test_a_killed_download_is_begun_again(hub: Hub, client: HubClient, how_far: 
 
 
 def test_a_terminal_sees_progress_and_retries(hub: Hub, hub_client: HubClient) -> None:
+    pty = pytest.importorskip("pty", reason="this system has no terminals of its own making")
+    termios = pytest.importorskip("termios", reason="this system has no terminals of its own making")
     commit = hub.put(REPO, {WEIGHTS: LARGE})
     hub.fault("/cdn/*", "drop", after=11_000_000)
     mine, its = pty.openpty()

@@ -94,6 +94,12 @@ def test_whatever_is_escaped_is_shown_as_it_is(text: str) -> None:
     assert page == f"<p>a {html.escape(plain(text)).replace('&#x27;', chr(39))} b</p>\n"
 
 
+@pytest.mark.parametrize("text", [r"\(x\)", r"\[x\]", "\\\\(x\\\\)", "$$x$$"])
+def test_nobodys_text_becomes_a_formula(text: str) -> None:
+    assert not any(mark in escaped(text) for mark in (r"\\(", r"\\[", "$$"))
+    assert MarkdownIt().render(escaped(text)) == f"<p>{text}</p>\n"
+
+
 @given(st.text(max_size=40))
 def test_a_bibtex_field_ends_where_it_should(text: str) -> None:
     field = bibtex(text)

@@ -24,7 +24,7 @@ def escaped(value: Any) -> Safe:
     """One line that Markdown shows as it is, anywhere but at the beginning of a line."""
     if isinstance(value, Safe):
         return value
-    return Safe(_MARKS.sub(r"\\\1", plain(value)))
+    return Safe(_MARKS.sub(lambda mark: "&#92;" if mark[0] == "\\" else f"\\{mark[0]}", plain(value)))  # of \\( and \\[ the Hub makes formulas
 
 
 def code(value: Any) -> Safe:
