@@ -93,6 +93,8 @@ def _check_free(name: str, names: Mapping[str, str]) -> None:
         raise UsageError(f"{kind} '{name}' is registered by {owner}; choose another name (`merzoo list --kind {kind}`)")
     if normal(name) in taken or name in HEAVY or name in sys.stdlib_module_names:  # nothing would break, but readers would be misled
         raise UsageError(f"'{name}' is the name of a library; choose another name for the model, as in {name}-net")
+
+
 def _write(folder: Path, names: Mapping[str, str]) -> None:
     templates = resources.files("merzoo") / "templates" / "plugin"
     for path, template in FILES.items():

@@ -142,6 +142,13 @@ def test_a_config_of_another_library_or_a_later_merzoo_is_named_so(tmp_path: Pat
         merzoo.load(f"local-dir:{tmp_path}")
 
 
+@pytest.mark.parametrize("name", ["local-dir:", "local-dir: "])
+def test_no_folder_is_not_this_folder(published: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(published)
+    with pytest.raises(WeightsError, match="names no folder; give local-dir:PATH"):
+        merzoo.load(name)
+
+
 def test_who_meant_a_published_model_is_told_its_spelling(published: Path) -> None:
     for name, said in ((str(published), f"local-dir:{published}"), ("tester/net", "hf-hub:org/repo"), ("HF_HUB:tester/net@main", "hf-hub:org/repo")):
         with pytest.raises(UnknownNameError, match=said):

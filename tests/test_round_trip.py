@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from published_runs import copied
 
 import merzoo
 from merzoo.cli import main
@@ -19,6 +20,7 @@ from merzoo.data.sources import open_clips
 from merzoo.errors import WeightsError
 from merzoo.evaluation.predicting import predict_clips
 from merzoo.publish.folder import prepare
+from merzoo.publish.upload import upload, url
 from merzoo.training.machine import Machine
 
 REPO = "tester/tiny"
@@ -209,6 +211,25 @@ def test_no_network_is_one_line_and_changes_nothing(publish: Callable[..., Any],
     assert "cannot be reached; check the network" in refused(publish(ENDPOINT="http://127.0.0.1:9"))
     assert refused(publish(HF_HUB_OFFLINE=True)).endswith("HF_HUB_OFFLINE forbids to ask the Hub; unset it to publish")  # no cache helps
     assert sorted(path.name for path in trained.iterdir()) == before
+
+
+def test_weights_that_changed_after_they_were_read_are_not_published(
+    publish: Callable[..., Any], trained: Path, hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prepare(copied(trained, tmp_path / "run"), REPO)
+    made.weights.write_bytes(made.weights.read_bytes()[:-1] + b"x")
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    monkeypatch.setattr("merzoo.digests.sha256", lambda path: made.config.sha256)  # what is remembered of a file may be old
+    with pytest.raises(WeightsError, match="changed while they were made ready"):
+        upload(made)
+    assert sorted(hub.repo(REPO).files()) == [".gitattributes"]
+
+
+def test_the_password_of_an_endpoint_is_not_shown(publish: Callable[..., Any], hub: Any) -> None:
+    secret = hub.endpoint.replace("://", "://alice:s3cret@")
+    hub.fault("/api/repos/create", "status", code=404)
+    assert f"there is no tester on {hub.endpoint}, or" in refused(publish(ENDPOINT=secret))
+    assert url(REPO) == f"{hub.endpoint}/{REPO}"
 
 
 def test_a_folder_that_was_only_written_loads_too(trained: Path, site: Any, tmp_path: Path) -> None:
