@@ -52,6 +52,8 @@ ONE = "sys.exit(guarded(run))"
 EIGHT = """
 from multiprocessing import get_context
 import huggingface_hub.file_download
+import torch
+torch.set_num_threads(1)  # OpenMP's threads do not outlive a fork, and whoever waits for them waits for ever
 load("hub-toy", None, labels=["this", "that"])
 context = get_context("fork")  # what is imported is so once
 barrier = context.Barrier(8)
