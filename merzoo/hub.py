@@ -72,7 +72,8 @@ def about_published(where: str) -> tuple[Config, WeightsSpec]:
         raise WeightsError(f"{where}: what was served is of the commit '{plain(commit, 60)}', which was not asked for; check HF_ENDPOINT")
     config = _read(path, repo, commit, where)
     if revision != commit:
-        warnings.warn(f"{where} may change; to load the same weights ever again, pin it: {HUB}{repo}@{commit}", MerzooWarning, stacklevel=5)
+        text = f"{where} may change, and is taken as it was when the Hub last answered; to load the same weights ever again, pin it: {HUB}{repo}@{commit}"
+        warnings.warn(text, MerzooWarning, stacklevel=5)
     return config, config.weights_spec(f"{repo}@{commit[:12]}", f"hf://{repo}@{commit}/{WEIGHTS}")
 
 

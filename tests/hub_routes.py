@@ -134,7 +134,8 @@ def create(handler: Handler) -> None:
 def whoami(handler: Handler) -> None:
     """Whose token it is."""
     if handler.token() == READER:
-        return handler.json({"type": "user", "name": "reader", "orgs": [], "auth": {"type": "access_token", "accessToken": {"role": "read"}}})
+        handler.json({"type": "user", "name": "reader", "orgs": [], "auth": {"type": "access_token", "accessToken": {"role": "read"}}})
+        return
     if handler.token() != OWNER:
         raise Refusal(401, "", "Invalid credentials in Authorization header")
     auth = {"type": "access_token", "accessToken": {"displayName": "tests", "role": "write"}}

@@ -164,7 +164,8 @@ def test_plugins_with_problems(site, look):
     assert first["state"] == "ok" and all(check["state"] == "warn" and check["remedy"] for check in others)
     told = "\n".join(f"{check['text']} | {check['remedy']}" for check in others)
     for words in (
-        "odd (distribution merzoo-odd) failed: RuntimeError: no | update or uninstall merzoo-odd, or block it: MERZOO_PLUGINS=-odd",
+        "odd (distribution merzoo-odd) failed: RuntimeError: no (odd.py:1); mend the code there "
+            "| update or uninstall merzoo-odd, or block it: MERZOO_PLUGINS=-odd",
         "new needs merzoo>=9",
         "hungry requires no-such-lib>=2, which is not installed",
         "lazy took 0.",
