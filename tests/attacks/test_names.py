@@ -36,9 +36,10 @@ def test_an_entry_point_of_any_name_is_shown_as_text_and_breaks_nothing(site: An
 def test_a_model_of_such_a_name_is_refused_and_named_safely(site: Any, name: str) -> None:
     source = "from merzoo.specs import ModelSpec\ndef merzoo_register(register):\n    register.model(ModelSpec(NAME, 'x', 'y'))\n"
     site.distribution("hostile", source=source.replace("NAME", repr(name)))
-    done = site.merzoo("plugins")
-    assert done.returncode == 0 and all(line.isprintable() and len(line) < 1000 for line in (done.stdout + done.stderr).splitlines())
-    assert "refused" in done.stderr and "hostile" in done.stderr
+    shown, listed = site.merzoo("plugins"), site.merzoo("list")
+    for done, told in ((shown, shown.stdout), (listed, listed.stderr)):
+        assert done.returncode == 0 and all(line.isprintable() and len(line) < 1000 for line in (done.stdout + done.stderr).splitlines())
+        assert "refused" in told and "hostile" in told
 
 
 def test_labels_with_tags_are_text_wherever_they_are_shown(folder: Path, tmp_path: Path) -> None:
