@@ -66,8 +66,9 @@ def publish(model: str, preset: str, folder: Path) -> int:
     """A published model with random weights where the Hub's client keeps its snapshots; gives the size of the weights in bytes."""
     folder.mkdir(parents=True)
     recognizer = load(model, None, preset=preset, labels=["negative", "positive", "surprise"])
-    write(folder / WEIGHTS, recognizer.saved(), {})
-    config = config_of(recognizer, folder / WEIGHTS, {"trained_on": {"data": "none", "subjects": []}})
+    card = {"model": model, "preset": preset, "labels": list(recognizer.labels), "task": recognizer.task, "trained_on": {"data": "none", "subjects": []}}
+    write(folder / WEIGHTS, recognizer.saved(), card)
+    config = config_of(recognizer, folder / WEIGHTS, card)
     (folder / CONFIG).write_text(dumps(config.to_json()), encoding="utf-8")
     return (folder / WEIGHTS).stat().st_size
 
