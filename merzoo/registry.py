@@ -126,7 +126,9 @@ class Registry:
 
     def model(self, name: str) -> ModelSpec:
         """The specification of a model. Raises like `get`, and `UsageError` for a published model, which is no name to train under."""
-        if name.startswith(("hf-hub:", "local-dir:")):
+        from merzoo.hub import is_published
+
+        if is_published(name):
             shown = plain(name, 200)
             raise UsageError(f"{shown} is a published model, which predict and info take; to train or evaluate, give its model and --from {shown}")
         spec = self.get("model", name).spec
