@@ -51,6 +51,11 @@ def _views(side: Mapping[str, tuple[View, ...]]) -> dict[str, list[Any]]:
     return {name: [tree(view) for view in looks] for name, looks in side.items()}
 
 
+def named_parts(spec: ModelSpec) -> dict[str, Any]:
+    """The names of a model's parts, as run folders and published models keep them."""
+    return {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy}
+
+
 def tree(value: Any) -> Any:
     """Data classes, mappings and sequences as plain dictionaries and lists; anything else that JSON has no word for as its text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from merzoo.compose import texts_set
-from merzoo.describe import tree
+from merzoo.describe import named_parts, tree
 from merzoo.errors import MerzooWarning, UnknownNameError, WeightsError
 from merzoo.interfaces import Backbone
 from merzoo.published import Config
@@ -57,8 +57,7 @@ def network_facts(spec: ModelSpec, preset: str, backbone: Backbone) -> dict[str,
     preprocessing = options.pop("preprocessing")
     train = spec.train_views or {name: (view,) for name, view in own_views(backbone).items()}
     views = {"train": tree(train), "test": tree(spec.test_views or train), "reduce": spec.reduce}
-    parts = {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy}
-    return {"parts": parts, "options": options, "views": views, "preprocessing": preprocessing}
+    return {"parts": named_parts(spec), "options": options, "views": views, "preprocessing": preprocessing}
 
 
 def from_scratch(spec: ModelSpec, preset: str) -> ModelSpec:

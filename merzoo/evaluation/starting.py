@@ -12,7 +12,7 @@ import torch
 from merzoo.data.clips import ClipData
 from merzoo.data.composite import told
 from merzoo.data.table import Dataset
-from merzoo.describe import tree
+from merzoo.describe import named_parts, tree
 from merzoo.errors import LeakageError, MerzooWarning, UsageError
 from merzoo.evaluation.folds import Start
 from merzoo.evaluation.protocols import Protocol
@@ -82,7 +82,7 @@ def facts_of(
     return {
         "model": spec.name,
         "preset": preset,
-        "parts": {"backbone": spec.backbone, "head": spec.head, "auxiliary": list(spec.auxiliary), "strategy": spec.strategy},
+        "parts": named_parts(spec),
         # Names do not say what was run: presets change, and a specification may be made by hand.
         "options": tree(spec.preset(preset)),
         "views": {"train": tree(spec.train_views), "test": tree(spec.test_views)},
