@@ -14,7 +14,7 @@ from merzoo.evaluation.protocols import Protocol
 from merzoo.evaluation.runs import RunFolder, result
 from merzoo.evaluation.splits import loso
 from merzoo.leaderboard.build import build
-from merzoo.leaderboard.page import count, duration
+from merzoo.leaderboard.wording import count, duration
 from merzoo.testing.runs import clip_table, facts, record, write_run
 
 TABLE = clip_table()

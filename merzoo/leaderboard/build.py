@@ -13,7 +13,8 @@ from merzoo.errors import MerzooError, MerzooWarning, RunError, UsageError
 from merzoo.evaluation.bootstrap import RESAMPLES
 from merzoo.evaluation.runs import RunFolder, result
 from merzoo.files import dumps, make_folder, read_json, write_atomically
-from merzoo.leaderboard.page import html, markdown
+from merzoo.leaderboard.page import html
+from merzoo.leaderboard.tables import markdown
 from merzoo.text import plain
 
 SCHEMA = 1
