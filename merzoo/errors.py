@@ -101,3 +101,7 @@ class TrainingError(MerzooError):
 
 class RunError(MerzooError):
     """A run folder that cannot be written, read or continued."""
+
+
+class ResultError(MerzooError):
+    """A result file that cannot be read, or a run that cannot be packed into one."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import importlib
 import importlib.metadata
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
 
 from merzoo import hookspecs
 from merzoo.entries import last_line
@@ -109,6 +113,16 @@ def read(distribution: importlib.metadata.Distribution, file: str) -> str:
         return distribution.read_text(file) or ""
     except (OSError, UnicodeError):
         return ""
+
+
+def readme(distribution: importlib.metadata.Distribution) -> str:
+    """The README as a distribution's metadata hold it, or as it is now where it is installed for editing; "" where there is none."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        if origin["dir_info"]["editable"]:
+            return (Path(unquote(urlparse(origin["url"]).path)) / "README.md").read_text(encoding="utf-8")
+    facts: Any = distribution.metadata
+    return str(facts.get("Description") or facts.get_payload() or "")
 
 
 def _headers(distribution: importlib.metadata.Distribution) -> Message:

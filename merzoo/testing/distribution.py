@@ -15,13 +15,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlparse
 
 from merzoo.entries import Entry
 from merzoo.errors import CollisionError, UnknownNameError
 from merzoo.installed import BUILTIN, Found, installed, normal
+from merzoo.installed import readme as readme_of
 from merzoo.plugins import HOOK, PluginRecord, load_registry
 from merzoo.registry import registry
 from merzoo.testing.outcomes import Check, NotChecked, PluginFault
@@ -44,14 +42,7 @@ class Subject:
     @property
     def readme(self) -> str:
         """The README as the distribution's metadata hold it, or as it is now where it is installed for editing; "" where there is none."""
-        if self.metadata is None:
-            return ""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            origin = json.loads(self.metadata.read_text("direct_url.json") or "{}")
-            if origin["dir_info"]["editable"]:
-                return (Path(unquote(urlparse(origin["url"]).path)) / "README.md").read_text(encoding="utf-8")
-        facts: Any = self.metadata.metadata
-        return str(facts.get("Description") or facts.get_payload() or "")
+        return "" if self.metadata is None else readme_of(self.metadata)
 
 
 def find(name: str) -> Subject:

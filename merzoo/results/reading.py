@@ -1,0 +1,128 @@
+"""Result files, read with distrust: they come from strangers. What is no plain, small, shallow JSON object of a known version is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merzoo.errors import MerzooError, ResultError
+from merzoo.files import write_atomically
+from merzoo.results.migrate import migrate
+from merzoo.text import byte_count, plain
+
+MAX_BYTES = 16 * 2**20  # the most predictions that a file of this size holds are about 100,000
+MAX_DEPTH = 32  # of lists and objects inside one another; a run's options reach about ten
+KINDS = ("scores", "cost")
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a result file, migrated to this version of the schema; what its fields hold is checked later.
+
+    Raises `ResultError` that says why for a file that is missing, larger than 16 MiB (told before it is read), no JSON object, nested deeper than 32 or gives
+    a key twice; that holds NaN, an infinite number or half a character; whose schema is newer than this merzoo reads, or whose kind is unknown.
+    """
+    value = parse(_bytes(path), plain(path, 200))
+    return check_envelope(value, plain(path, 200))
+
+
+def parse(raw: bytes, where: str) -> dict[str, Any]:
+    """The JSON object in these bytes. Raises `ResultError` as `read`."""
+    depth = _depth(raw)
+    if depth > MAX_DEPTH:
+        raise ResultError(f"{where}: lists and objects lie {depth:,} deep inside one another, at most {MAX_DEPTH} are read; no result of merzoo does")
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
+        if _SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # UnicodeError is a ValueError
+        raise ResultError(f"{where} is no JSON of a result ({plain(error, 160)}); export or measure it again") from None
+    if not isinstance(value, dict):
+        raise ResultError(f"{where} holds no JSON object; export or measure it again")
+    return value
+
+
+def check_envelope(value: dict[str, Any], where: str) -> dict[str, Any]:
+    """The same, migrated. Raises `ResultError` for a version or kind that is not known."""
+    if "schema" not in value or "kind" not in value:
+        raise ResultError(f"{where} is no result file (it has no schema and kind); make one with merzoo leaderboard export")
+    made = migrate(value, where)
+    if made["kind"] not in KINDS:
+        raise ResultError(f"{where}: kind is {plain(made['kind'], 40)}, none of {', '.join(KINDS)}; export or measure it again")
+    return made
+
+
+def is_result(raw: bytes) -> bool:
+    """Whether some bytes of JSON claim to be a result file: an object whose own keys hold schema and kind, or what cannot be read and names both.
+
+    Other JSON files that lie beside results are nobody's business.
+    """
+    if b'"schema"' not in raw or b'"kind"' not in raw:
+        return False
+    try:
+        return {"schema", "kind"} <= parse(raw, "").keys()
+    except MerzooError:
+        return True
+
+
+def dumps(value: Any, where: str) -> str:
+    """A result as it is written: one line, sorted keys. Raises `ResultError` where it would be larger than readers take."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False) + "\n"
+    if (size := len(text.encode())) > MAX_BYTES:
+        raise ResultError(f"{where} would have {byte_count(size)}, readers take {MAX_BYTES >> 20} MiB; evaluate with fewer seeds, or without --audit")
+    return text
+
+
+def write(path: Path, value: Any) -> None:
+    """Write a result file, whole or not at all. Raises `ResultError` for one that is too large, `RunError` where it cannot be written."""
+    write_atomically(path, dumps(value, plain(path, 200)))
+
+
+def _bytes(path: Path) -> bytes:
+    shown = plain(path, 200)
+    try:
+        if not path.is_file():
+            raise ResultError(f"{shown} is missing or no regular file; give the path of a result file")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ResultError(f"{shown} has {byte_count(size)}, at most {MAX_BYTES >> 20} MiB are read; no result of merzoo is larger")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)  # it may have grown
+    except OSError as error:
+        raise ResultError(f"{shown} cannot be read ({error.strerror}); check the path") from None
+    if len(raw) > MAX_BYTES:
+        raise ResultError(f"{shown} is larger than {MAX_BYTES >> 20} MiB; no result of merzoo is")
+    return raw
+
+
+def _depth(raw: bytes) -> int:
+    """How deep lists and objects lie, told without parsing: a parser goes that deep too."""
+    signs = np.frombuffer(_TEXT.sub(b"", raw), dtype=np.uint8)
+    steps = np.zeros(len(signs), dtype=np.int8)
+    steps[(signs == ord("[")) | (signs == ord("{"))] = 1
+    steps[(signs == ord("]")) | (signs == ord("}"))] = -1
+    return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {plain(next(k for k in keys if keys.count(k) > 1), 60)!r} is given twice in one object")
+    return made
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
