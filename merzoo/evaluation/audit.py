@@ -12,7 +12,7 @@ from merzoo.evaluation.checks import Check, verdict
 from merzoo.evaluation.oracle import oracle
 from merzoo.evaluation.records import ChosenEpochError
 from merzoo.evaluation.results import estimates, pooled
-from merzoo.evaluation.runs import RunFolder
+from merzoo.evaluation.run import Run
 
 if TYPE_CHECKING:
     from merzoo.data.table import Dataset
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TRIED = {"state_unchanged": "testing changed the network's state", "batch_independent": "predictions depend on what is tested beside"}
 
 
-def audit(run: RunFolder, dataset: Dataset | None = None, why_no_data: str = "the data set was not opened") -> dict[str, Any]:
+def audit(run: Run, dataset: Dataset | None = None, why_no_data: str = "the data set was not opened") -> dict[str, Any]:
     """{"run", "model", "protocol", "checks": [{name, status, text, found}], "scores", "oracle" (null without `evaluate --audit`), "passed": no check failed}.
 
     Everything is told from the fold records; with `dataset`, the one the run was made on, its labels and folds are compared with the run's, and its clips with
@@ -28,17 +28,11 @@ def audit(run: RunFolder, dataset: Dataset | None = None, why_no_data: str = "th
     """
     from merzoo.evaluation.bootstrap import bootstrap
 
-    records, faults = _records(run)
+    records, faults = read_records(run)
     if not records and not any(faults.values()):
         raise RunError(f"{run.path} has no finished fold to audit; continue it with --resume")
-    checks = [
-        _folds(run, len(records), faults["broken"]),
-        verdict("test subjects in training", faults["leak"], "no stage of any fold met a test subject", "stages met a test subject"),
-        _people(records),
-        _statistics(records),
-        *data_checks(run, records, dataset, why_no_data),
-        _epochs(records, faults["epoch"]),
-    ]
+    *told, epochs = record_checks(run, records, faults)
+    checks = [*told, *data_checks(run, records, dataset, why_no_data), epochs]
     pool = pooled(run.path, run.labels, run.task, run.protocol, records) if records else None
     return {
         "run": str(run.path),
@@ -51,7 +45,18 @@ def audit(run: RunFolder, dataset: Dataset | None = None, why_no_data: str = "th
     }
 
 
-def _records(run: RunFolder) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
+def record_checks(run: Run, records: list[dict[str, Any]], faults: dict[str, list[str]]) -> list[Check]:
+    """What the fold records themselves tell. records, faults: of `read_records`."""
+    return [
+        _folds(run, len(records), faults["broken"]),
+        verdict("test subjects in training", faults["leak"], "no stage of any fold met a test subject", "stages met a test subject"),
+        _people(records),
+        _statistics(records),
+        _epochs(records, faults["epoch"]),
+    ]
+
+
+def read_records(run: Run) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
     """The folds that are as they should be, and what is wrong with the others, by kind of fault."""
     records: list[dict[str, Any]] = []
     faults: dict[str, list[str]] = {"leak": [], "epoch": [], "broken": []}
@@ -69,7 +74,7 @@ def _records(run: RunFolder) -> tuple[list[dict[str, Any]], dict[str, list[str]]
     return records, faults
 
 
-def _folds(run: RunFolder, sound: int, broken: list[str]) -> Check:
+def _folds(run: Run, sound: int, broken: list[str]) -> Check:
     """All folds that were asked for are there, can be read, and no others."""
     expected, missing = len(run.seeds) * len(run.protocol.folds), len(run.missing())
     found = [*broken, *(f"{file} is a fold that this run's protocol and seeds do not have" for file in run.stray())]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merzoo.errors import MerzooError, RunError, UsageError
-from merzoo.evaluation.catalogue import FILE, is_built_in
+from merzoo.evaluation.catalogue import FILE, hashes_of_built_in
 from merzoo.evaluation.checks import Check, verdict
-from merzoo.evaluation.protocols import Fold
+from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.records import is_count
 from merzoo.evaluation.results import names_of
-from merzoo.evaluation.runs import RunFolder
+from merzoo.evaluation.run import Run
 from merzoo.specs import Preprocessing
 
 if TYPE_CHECKING:
@@ -25,40 +26,75 @@ HINT = "give --root DIR, or --root clips.csv and --remap FILE for data of your o
 SIDES = range(8, 1025)  # px of a crop, beyond which a run.json is not believed
 
 
-def data_checks(run: RunFolder, records: Iterable[Mapping[str, Any]], dataset: Dataset | None, why: str) -> Iterator[Check]:
+@dataclass(frozen=True)
+class Truth:
+    """What a data set says of its clips, asked once for any number of runs."""
+
+    dataset: Dataset
+    table: pd.DataFrame
+    manifest_hash: str
+    _clips: dict[str, dict[str, tuple[str, str | None]]] = field(default_factory=dict)
+    _folds: dict[tuple[str, str], tuple[str, ...] | MerzooError | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Truth:
+        """Raises `MerzooError` where its table cannot be read."""
+        return cls(dataset, dataset.table(), dataset.manifest_hash)
+
+    def clips(self, kind: str) -> dict[str, tuple[str, str | None]]:
+        """sample id -> subject and emotion (None: not known) of the clips of a kind."""
+        if kind not in self._clips:
+            rows = self.table[self.table["kind"] == kind]
+            self._clips[kind] = {
+                str(sample): (str(subject), emotion if isinstance(emotion, str) else None)
+                for sample, subject, emotion in zip(rows["sample_id"], rows["subject"], rows["emotion"], strict=True)
+            }
+        return self._clips[kind]
+
+    def is_built_in(self, protocol: Protocol, task: str) -> bool | None:
+        """As `merzoo.evaluation.catalogue.is_built_in`."""
+        key = (protocol.name, task)
+        if key not in self._folds:
+            try:
+                self._folds[key] = hashes_of_built_in(protocol.name, self.table, task)
+            except MerzooError as error:
+                self._folds[key] = error
+        found = self._folds[key]
+        if isinstance(found, MerzooError):
+            raise found
+        return None if found is None else protocol.hash in found
+
+
+def data_checks(run: Run, records: Iterable[Mapping[str, Any]], dataset: Dataset | None, why: str) -> Iterator[Check]:
     """The checks that need the data set; each is "not checked" with the reason where it is not here (None, `why`), or is not the one of the run."""
-    table = None
+    truth = None
     if dataset is not None:
         try:
-            table = dataset.table()
-            if dataset.manifest_hash != run.facts["data"]["manifest_hash"]:
-                table, why = None, f"the data set here is not the one of the run (its manifest differs); {HINT}"
+            truth = Truth.of(dataset)
+            if truth.manifest_hash != run.facts["data"]["manifest_hash"]:
+                truth, why = None, f"the data set here is not the one of the run (its manifest differs); {HINT}"
         except MerzooError as error:
             why = str(error)
-    if dataset is None or table is None:
+    if dataset is None or truth is None:
         yield from (Check(name, "not checked", why) for name in (LABELS, FOLDS, COPIES))
         return
-    yield _labels(run, records, dataset, table)
-    yield _folds(run, table)
+    yield labels_check(run, records, truth)
+    yield folds_check(run, truth)
     yield _duplicates(run, dataset)
 
 
-def _labels(run: RunFolder, records: Iterable[Mapping[str, Any]], dataset: Dataset, table: pd.DataFrame) -> Check:
+def labels_check(run: Run, records: Iterable[Mapping[str, Any]], truth: Truth) -> Check:
     """Truth is the data set's: every tested clip is one of its own, under its subject and its label."""
     found = []
+    dataset, clips = truth.dataset, truth.clips(run.protocol.kind)
     if (list(run.labels), run.task) != (list(dataset.labels), dataset.task):
         found.append(f"classes {', '.join(run.labels)} ({run.task}); the data set has {', '.join(dataset.labels)} ({dataset.task})")
-    rows = table[table["kind"] == run.protocol.kind]
-    truth = {
-        str(sample): (str(subject), emotion if isinstance(emotion, str) else None)
-        for sample, subject, emotion in zip(rows["sample_id"], rows["subject"], rows["emotion"], strict=True)
-    }
     said = {(p["sample_id"], p["subject"], p["label"]) for record in records for p in record["predictions"]}
     for sample, subject, label in sorted(said):
-        if sample not in truth:
+        if sample not in clips:
             found.append(f"{sample}: the data set has no {run.protocol.kind} clip of that name")
             continue
-        real, emotion = truth[sample]
+        real, emotion = clips[sample]
         if subject != real:
             found.append(f"{sample}: of {subject} in the run, of {real} in the data set")
         if emotion is None or names_of(label, run.task) != names_of(emotion, run.task):
@@ -67,13 +103,13 @@ def _labels(run: RunFolder, records: Iterable[Mapping[str, Any]], dataset: Datas
     return verdict(LABELS, found, passed, "differences from the data set")
 
 
-def _folds(run: RunFolder, table: pd.DataFrame) -> Check:
+def folds_check(run: Run, truth: Truth) -> Check:
     """A protocol is what its name says."""
     name = run.protocol.name
     if name.startswith(FILE):
         return Check(FOLDS, "not checked", f"{name} was read from a file; what it tests is all that is known of it")
     try:
-        same = is_built_in(run.protocol, table, run.task)
+        same = truth.is_built_in(run.protocol, run.task)
     except MerzooError as error:
         return Check(FOLDS, "failed", f"{name} cannot be made of this data set: {error}")
     if same is None:
@@ -81,7 +117,7 @@ def _folds(run: RunFolder, table: pd.DataFrame) -> Check:
     return Check(FOLDS, "passed" if same else "failed", f"made again from the data set, {name} has {'the same' if same else 'other'} folds")
 
 
-def _duplicates(run: RunFolder, dataset: Dataset) -> Check:
+def _duplicates(run: Run, dataset: Dataset) -> Check:
     try:
         found = [*_pairs(run, dataset)]
     except MerzooError as error:
@@ -90,7 +126,7 @@ def _duplicates(run: RunFolder, dataset: Dataset) -> Check:
     return verdict(COPIES, found, passed, "pairs of clips look like copies, one tested and one trained on")
 
 
-def _pairs(run: RunFolder, dataset: Dataset) -> Iterator[str]:
+def _pairs(run: Run, dataset: Dataset) -> Iterator[str]:
     from merzoo.data.clips import ClipData
     from merzoo.data.duplicates import near_duplicates, signatures
 
@@ -120,7 +156,7 @@ def trains(fold: Fold, labelled: str, sample: str, subject: str, kind: str) -> b
     return kind == "macro"
 
 
-def _preprocessing(run: RunFolder) -> Preprocessing:
+def _preprocessing(run: Run) -> Preprocessing:
     """The crops that the run was made on; the defaults where run.json does not say. Raises `RunError` for what is no preprocessing."""
     options: Any = run.facts.get("options", {})
     said: Any = options.get("preprocessing", {}) if isinstance(options, Mapping) else None
@@ -131,14 +167,18 @@ def _preprocessing(run: RunFolder) -> Preprocessing:
     raise RunError(f"{run.path / 'run.json'}: options.preprocessing is not {{aligner, size}}, so its crops cannot be made; restore the file")
 
 
-def open_data(run: RunFolder, roots: Mapping[str, Path], *, remap: Path | None = None, skip: Path | None = None) -> tuple[Dataset | None, str]:
+def open_data(run: Run, roots: Mapping[str, Path], *, remap: Path | None = None, skip: Path | None = None) -> tuple[Dataset | None, str]:
     """The data set a run was made on, or None and why not. roots, remap, skip: as `open_dataset` takes them; where clips of one's own lie, a run does not say.
 
     Raises `UsageError` where what was given does not fit the run's data set.
     """
+    return open_named(run.facts["data"], roots, remap=remap, skip=skip)
+
+
+def open_named(data: Mapping[str, Any], roots: Mapping[str, Path], *, remap: Path | None = None, skip: Path | None = None) -> tuple[Dataset | None, str]:
+    """As `open_data`, by what run.json says of the data, checked: {name, part, macro}."""
     from merzoo.data.sources import open_dataset, parse
 
-    data = run.facts["data"]
     name = f"{data['name']}:{data['part']}" if data["part"] else data["name"]
     if parse(name)[2] is not None or (data.get("macro") and parse(data["macro"])[2] is not None):
         return None, f"{name} is a path and no data set; a run of clips of one's own calls them csv"  # of a stranger's run.json: not to be opened

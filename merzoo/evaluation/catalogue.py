@@ -106,13 +106,19 @@ def from_file(protocol: Protocol, table: pd.DataFrame, task: str, where: str) ->
 def is_built_in(protocol: Protocol, table: pd.DataFrame, task: str) -> bool | None:
     """Whether the built-in protocol of that name makes the same folds of the table, as it is or with declared people under another name kept away too (as
     runs have it); None where no built-in has the name. Raises `MerzooError` where the built-in does not serve for the table."""
-    make = built_in(protocol.name, task)
+    made = hashes_of_built_in(protocol.name, table, task)
+    return None if made is None else protocol.hash in made
+
+
+def hashes_of_built_in(name: str, table: pd.DataFrame, task: str) -> tuple[str, ...] | None:
+    """The hashes that `is_built_in` compares with. Raises as it."""
+    make = built_in(name, task)
     if make is None:
         return None
     with warnings.catch_warnings():  # that a class is rare was said when the run was made
         warnings.simplefilter("ignore", MerzooWarning)
         made = make(table)
-    return protocol.hash in (made.hash, with_same_people(made, table, same_people(shared_subjects())).hash)
+    return made.hash, with_same_people(made, table, same_people(shared_subjects())).hash
 
 
 def _read(path: Path) -> Protocol:

@@ -21,6 +21,7 @@ MAX_ENVIRONMENT = 50  # entries
 MAX_CHECKS = 50  # of a fold
 MAX_OUTPUTS = 20  # of all auxiliary tasks together; each is resampled
 SUM_TOLERANCE = 1e-3  # bf16 softmax printed in full sums to 1 within this
+RESTORE = "restore the file, or delete it and resume the run"
 TIE = 1e-4  # of a probability: the same network asked twice on a GPU may call either of two classes this close the first
 
 
@@ -28,9 +29,9 @@ class ChosenEpochError(RunError):
     """The predictions of a fold are not those of the last epoch that it kept."""
 
 
-def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
-    """Check what run.json says and return its protocol (None for a training run). Raises `RunError` naming `where` and the field."""
-    look = _Look(where)
+def check_run(facts: Mapping[str, Any], where: Path | str, remedy: str = RESTORE) -> Protocol | None:
+    """Check what run.json says and return its protocol (None for a training run). Raises `RunError` naming `where` and the field, with the remedy."""
+    look = _Look(where, remedy)
     if facts.get("schema") != SCHEMA:
         raise RunError(f"{where}: schema is {plain(facts.get('schema'), 40)}, this merzoo reads {SCHEMA}; use the merzoo that wrote it")
     for name, known in (("kind", KINDS), ("task", TASKS)):
@@ -74,15 +75,22 @@ def check_run(facts: Mapping[str, Any], where: Path | str) -> Protocol | None:
 
 
 def check_fold(
-    record: Mapping[str, Any], seed: int, fold: Fold, labels: tuple[str, ...], task: str, run_subjects: Iterable[str], where: Path | str
+    record: Mapping[str, Any],
+    seed: int,
+    fold: Fold,
+    labels: tuple[str, ...],
+    task: str,
+    run_subjects: Iterable[str],
+    where: Path | str,
+    remedy: str = RESTORE,
 ) -> None:
     """Check one fold record against the fold that the protocol asked for.
 
     labels, task: of run.json. run_subjects: everybody whom some fold tests; a stage of scope "run" may have met none of them.
     Raises `LeakageError` where a stage trained on a test subject, `ChosenEpochError` where the predictions are not those of the last epoch that was kept,
-    `RunError` for anything else that is not as it should be.
+    `RunError` for anything else that is not as it should be, with the remedy.
     """
-    look = _Look(where)
+    look = _Look(where, remedy)
     for name, expected in (("schema", SCHEMA), ("seed", seed), ("fold_id", fold.fold_id)):
         look.true(record.get(name) == expected and not isinstance(record.get(name), bool), name, repr(expected))
     tested = look.sequence(record.get("test_subjects"), "test_subjects")
@@ -135,12 +143,12 @@ def is_number(value: object) -> bool:
 class _Look:
     """Checks whose failure names the file and the field."""
 
-    def __init__(self, where: Path | str) -> None:
-        self.where = where
+    def __init__(self, where: Path | str, remedy: str) -> None:
+        self.where, self.remedy = where, remedy
 
     def true(self, condition: bool, field: str, expected: str) -> None:
         if not condition:
-            raise RunError(f"{self.where}: {field} is not {expected}; restore the file, or delete it and resume the run")
+            raise RunError(f"{self.where}: {field} is not {expected}; {self.remedy}")
 
     def text(self, value: object, field: str) -> None:
         self.true(isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable(), field, f"printable text of 1 to {MAX_TEXT} characters")

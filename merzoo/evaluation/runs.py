@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from merzoo.evaluation.auxiliary import auxiliary
 from merzoo.evaluation.bootstrap import RESAMPLES
 from merzoo.evaluation.oracle import oracle
 from merzoo.evaluation.pool import Predictions
-from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.records import SCHEMA, check_fold, check_run, check_truth
 from merzoo.evaluation.results import perturbed, pooled, scored
 from merzoo.evaluation.resuming import check_same
+from merzoo.evaluation.run import Run
 from merzoo.files import dumps, is_leftover, make_folder, read_json, write_atomically
 from merzoo.version import __version__
 
@@ -45,11 +44,8 @@ _KEPT: dict[str, tuple[str, ...]] = {  # of run.json in result.json, and the fie
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """A folder that holds one run. Make it with `create`, or read one with `open`; `facts` is the checked content of run.json."""
-
-    path: Path
-    facts: Mapping[str, Any]
+class RunFolder(Run):
+    """A folder that holds one run. Make it with `create`, or read one with `open`."""
 
     @classmethod
     def create(cls, path: Path | str, facts: Mapping[str, Any], resume: bool = False) -> RunFolder:
@@ -82,36 +78,14 @@ class RunFolder:
         if not (path / "run.json").is_file():
             raise RunError(f"{path} holds no run (no run.json); give the folder that --out named")
         facts = read_json(path / "run.json")
-        check_run(facts, path / "run.json")
-        return cls(path, facts)
-
-    @cached_property
-    def protocol(self) -> Protocol:
-        """The protocol of an evaluation. Raises `RunError` for a training run, which has none."""
-        protocol = check_run(self.facts, self.path / "run.json")
-        if protocol is None:
-            raise RunError(f"{self.path} is a training run without folds; evaluate the model to get scores")
-        return protocol
+        run = cls(path, facts)
+        run.check()
+        return run
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The fixed class list."""
-        return tuple(self.facts["labels"])
-
-    @property
-    def task(self) -> str:
-        """ "classes" (one label a sample) or "multi-label"."""
-        return str(self.facts["task"])
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The run seeds, in the order asked."""
-        return tuple(self.facts["seeds"])
-
-    @cached_property
-    def test_subjects(self) -> frozenset[str]:
-        """Everybody whom some fold tests."""
-        return frozenset(subject for fold in self.protocol.folds for subject in fold.test_subjects)
+    def where(self) -> str:
+        """run.json."""
+        return str(self.path / "run.json")
 
     def fold_path(self, seed: int, fold_id: str) -> Path:
         """Where a fold stands. Raises `RunError` for a seed or fold that this run does not have."""
@@ -122,10 +96,6 @@ class RunFolder:
     def has_fold(self, seed: int, fold_id: str) -> bool:
         """Whether a fold is finished."""
         return self.fold_path(seed, fold_id).is_file()
-
-    def missing(self) -> list[tuple[int, Fold]]:
-        """(seed, fold) that are still to do, seeds in order, folds in the protocol's order."""
-        return [(seed, fold) for seed in self.seeds for fold in self.protocol.folds if not self.has_fold(seed, fold.fold_id)]
 
     def write_fold(self, seed: int, fold_id: str, record: Mapping[str, Any]) -> None:
         """Write a finished fold, whole or not at all.
@@ -146,36 +116,22 @@ class RunFolder:
         write_atomically(path, dumps(full))
 
     def read_fold(self, seed: int, fold_id: str) -> dict[str, Any]:
-        """A finished fold, checked. Raises `LeakageError` and `RunError` naming the file."""
+        """A finished fold, checked. Raises as `Run.read_fold`."""
         path = self.fold_path(seed, fold_id)
         record = read_json(path)
         check_fold(record, seed, self.protocol.by_id[fold_id], self.labels, self.task, self.test_subjects, path)
         return record
 
-    def folds(self) -> Iterator[dict[str, Any]]:
-        """All finished folds, seed by seed in the protocol's order. Raises as `read_fold`, and `RunError` for a fold that nobody asked for."""
-        done = {(seed, fold_id) for seed, fold_id in self._found()}
-        for seed in self.seeds:
-            for fold in self.protocol.folds:
-                if (seed, fold.fold_id) in done:
-                    yield self.read_fold(seed, fold.fold_id)
-
-    def stray(self) -> list[Path]:
+    def stray(self) -> list[str]:
         """Files of folds that this run's protocol and seeds do not have."""
         asked = {str(seed) for seed in self.seeds}
-        return [file for file in self._files() if file.parent.name not in asked or file.stem not in self.protocol.by_id]
-
-    def _found(self) -> Iterator[tuple[int, str]]:
-        if stray := self.stray():
-            raise RunError(f"{stray[0]} is a fold that this run's protocol and seeds do not have; remove it")
-        asked = {str(seed): seed for seed in self.seeds}
-        yield from ((asked[file.parent.name], file.stem) for file in self._files())
+        return [str(file) for file in self._files() if file.parent.name not in asked or file.stem not in self.protocol.by_id]
 
     def _files(self) -> list[Path]:
         return sorted((self.path / "folds").glob("*/*.json"))
 
 
-def predictions(run: RunFolder) -> Predictions:
+def predictions(run: Run) -> Predictions:
     """The predictions of all finished folds, seeds and draws.
 
     Raises as `RunFolder.folds`, and `RunError` for no fold, or a sample whose label or subject varies.
@@ -183,7 +139,7 @@ def predictions(run: RunFolder) -> Predictions:
     return pooled(run.path, run.labels, run.task, run.protocol, list(run.folds()))
 
 
-def result(run: RunFolder, resamples: int = RESAMPLES) -> dict[str, Any]:
+def result(run: Run, resamples: int = RESAMPLES) -> dict[str, Any]:
     """What result.json holds, made from the folds alone. An unfinished run gives the scores so far and "complete": false.
 
     What `merzoo.evaluation.results.scored` says of the predictions, and: auxiliary (see `merzoo.evaluation.auxiliary`); perturbed, {condition: scores} where
