@@ -38,6 +38,7 @@ VERBS = {  # verb: (module, attribute, one line of help)
     "new-plugin": ("new_plugin", "command", "Write a plugin to begin from."),
     "check-plugin": ("check_plugin", "command", "Check a plugin, and say how to mend what is wrong."),
     "publish": ("publish", "command", "Publish trained weights on the Hub, with a model card."),
+    "benchmark": ("benchmark", "command", "Measure what models cost: time, memory, arithmetic, energy."),
     "leaderboard": ("leaderboard", "app", "Make the board from a folder of runs."),
 }
 """Every verb, in the order of the help text."""

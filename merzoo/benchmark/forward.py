@@ -1,0 +1,152 @@
+"""Scenarios of one forward pass: `latency` at batch 1, `throughput` over batch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from merzoo.benchmark.bench import Bench
+from merzoo.benchmark.honesty import FASTER, Checks, cached
+from merzoo.benchmark.inputs import Inputs
+from merzoo.benchmark.measurement import Measurement, measurement, skip
+from merzoo.benchmark.memory import free_bytes, peak_bytes
+from merzoo.benchmark.sampling import WARM_UP_SHARE, Limits, planned, warm_up
+from merzoo.benchmark.subject import Subject
+from merzoo.benchmark.variants import Forward, Variant, flags, impossible, lay_out, runner
+from merzoo.entries import last_line
+from merzoo.interfaces import Batch
+
+GAIN = 1.05  # of a doubled batch, below which doubling has ended
+SWEEP = (100, 10)  # samples of a batch size: at most, at least
+MEMORY_SHARE = 0.5  # of what is free that a batch may be expected to take
+
+
+def latency(subject: Subject, variant: Variant) -> None:
+    """One sample a call, as a video stream asks for it."""
+    _tried(subject, "latency", variant, 1, subject.bench.limits)
+
+
+def throughput(subject: Subject, variant: Variant) -> None:
+    """Batches of 1, 2, 4 … while doubling gains 5 % or more, memory lasts, and the bench allows the size. The limit of seconds is shared by the sizes: each
+    may take a quarter of it."""
+    limits = subject.bench.limits.fewer(*SWEEP).within(subject.bench.limits.seconds / 4)
+    rates: dict[int, float] = {}
+    batch = 1
+    while batch <= subject.bench.max_batch and goes_on(rates):
+        if rates and (why := _too_large(subject, batch)):
+            subject.skipped.append(skip("throughput", why, variant, batch))
+            break
+        found = _tried(subject, "throughput", variant, batch, limits)
+        if found is None:
+            break
+        rates[batch] = found["per_second"]
+        batch *= 2
+    if rates:
+        best = knee(rates)
+        for each in subject.measurements:
+            same = all(each[name] == getattr(variant, name) for name in ("precision", "layout", "mode"))
+            each["knee"] |= each["scenario"] == "throughput" and same and each["batch"] == best
+
+
+def knee(rates: Mapping[int, float]) -> int:
+    """The batch size from which doubling gained less than 5 %, or the largest measured. rates: {batch: samples a second}, batches doubling."""
+    sizes = sorted(rates)
+    for small, large in pairwise(sizes):
+        if rates[large] < GAIN * rates[small]:
+            return small
+    return sizes[-1]
+
+
+def goes_on(rates: Mapping[int, float]) -> bool:
+    """Whether a larger batch is worth a look: the knee is the largest one so far."""
+    return not rates or knee(rates) == max(rates)
+
+
+def _too_large(subject: Subject, batch: int) -> str:
+    """Why a batch is not tried after half of it was measured; "" where it is. torch tells on a GPU, by an error; a CPU's system would end the process."""
+    last, free = subject.measurements[-1]["peak_bytes"], free_bytes(subject.bench.device)
+    inputs = 3 * batch * subject.inputs.bytes_a_sample()  # the buffer, a batch to copy into it, and what that is made of
+    if subject.bench.device.type == "cpu" and last and free and 2 * last + inputs > MEMORY_SHARE * free:
+        return f"it would take about {(2 * last + inputs) / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+    return ""
+
+
+def _tried(subject: Subject, scenario: str, variant: Variant, batch: int, limits: Limits) -> Measurement | None:
+    """Measure, and keep what came of it: a measurement, or why there is none."""
+    device = subject.bench.device
+    why = impossible(variant, device)
+    if not why:
+        try:
+            found = measure(subject, scenario, variant, batch, limits)
+            subject.measurements.append(found)
+            return found
+        except torch.OutOfMemoryError:
+            why = "out of memory"
+        except Exception as error:  # a compiler that is not there, an operation that cannot be captured: told, and the rest goes on
+            if variant == Variant():
+                raise
+            why = f"it failed: {last_line(error)}"
+        finally:
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+    subject.skipped.append(skip(scenario, why, variant, batch))
+    return None
+
+
+def measure(subject: Subject, scenario: str, variant: Variant, batch: int, limits: Limits) -> Measurement:
+    """Time the network in a variant at a batch size, with all checks, memory and energy."""
+    bench, network = subject.bench, subject.recognizer
+    lay_out(network, "contiguous")
+    with flags("fp32", bench.device):
+        checks = Checks(subject.inputs, lambda values: _eager(network, values), bench.clock, batch)
+    with flags(variant.precision, bench.device):
+        forward = runner(network, variant, subject.inputs.fresh(batch), bench.device)
+        found = timed(scenario, forward, checks, bench, subject.inputs, variant, batch, limits)
+        run = _on_one(forward, subject.inputs.fresh(batch))
+        if variant.mode != "cuda-graph":  # whose memory is taken at the capture
+            found["peak_bytes"] = peak_bytes(run, bench.device)
+        if bench.meter is not None:
+            found["energy_joules"] = bench.meter.of_call(run, bench.clock.synchronise)
+    found["floor_us"] = subject.work.floor_us(batch, variant.precision, bench.roofline)
+    return found
+
+
+def _eager(network: torch.nn.Module, values: Batch) -> Tensor:
+    with torch.inference_mode():
+        logits: Tensor = network(values)
+    return logits
+
+
+def _on_one(forward: Forward, values: Batch) -> Callable[[], Any]:
+    return lambda: forward(values)
+
+
+def timed(scenario: str, forward: Forward, checks: Checks, bench: Bench, inputs: Inputs, variant: Variant, batch: int, limits: Limits) -> Measurement:
+    """Warm up, then time calls on fresh inputs, with those whose answers are known slipped in among them, and look for faults."""
+    clock = bench.clock
+    warm = warm_up(lambda: clock.call(_on_one(forward, inputs.fresh(batch))).wall_us, WARM_UP_SHARE * limits.seconds)
+    wall: list[float] = []
+    device: list[float] = []
+    calls = planned(limits, warm.call_seconds)
+    known = checks.positions(calls, bench.rng)
+    ends = clock.now() + limits.seconds
+    for number in range(calls):
+        values = checks.put(known.pop(number)) if (which := known.get(number)) is not None else inputs.fresh(batch)
+        result, wall_us, device_us = clock.call(_on_one(forward, values))
+        wall.append(wall_us)
+        if device_us is not None:
+            device.append(device_us)
+        if which is not None:
+            checks.look(which, result)
+        if number + 1 >= limits.least and not known and clock.now() > ends:
+            break
+    if (faster := cached(forward, inputs, clock, batch)) > FASTER:
+        checks.faults.append(f"an input that equals the one before is answered {faster:.1f} times faster: answers are kept")
+    check = checks.record(variant.precision)
+    return measurement(
+        scenario, wall, warm, variant=variant, batch=batch, device_us=device or None, items=batch, check=check, faults=checks.faults
+    )

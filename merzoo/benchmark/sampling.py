@@ -1,0 +1,80 @@
+"""How many calls are timed, and when timing may begin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from merzoo.checks import check_number
+
+BLOCK = 10  # calls
+LOOK_BACK = 3  # blocks
+STEADY = 0.02  # largest distance of their medians, as a share of the smallest
+WARM_UP_SHARE = 0.5  # of a measurement's limit
+FEWEST = 3  # calls of a warm-up that is cut short
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long one measurement may take.
+
+    samples: how many are wanted; least: taken even when the time is up; seconds: of the timed calls with all that stands between them. The warm-up may take
+    half as long again.
+    """
+
+    samples: int = 1_000
+    least: int = 30
+    seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        check_number("samples", self.samples, 1, whole=True)
+        check_number("seconds", self.seconds, above=True)
+
+    def fewer(self, samples: int, least: int) -> Limits:
+        """The limits of calls that take longer, or whose spread matters less: at most so many samples, and so many at least."""
+        most = min(self.samples, samples)
+        return replace(self, samples=most, least=min(least, most))
+
+    def within(self, seconds: float) -> Limits:
+        """The limits with less time."""
+        return replace(self, seconds=min(self.seconds, seconds))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What went before the timed calls. call_seconds: how long the last ones took, with what stands between them."""
+
+    calls: int
+    seconds: float
+    steady: bool
+    call_seconds: float
+
+    def record(self) -> dict[str, object]:
+        """The field `warm_up` of a result file."""
+        return {"calls": self.calls, "seconds": round(self.seconds, 3), "steady": self.steady}
+
+
+def steady(medians: Sequence[float]) -> bool:
+    """Whether the medians of the last three blocks of calls lie within 2 % of each other (our choice)."""
+    last = medians[-LOOK_BACK:]
+    return len(last) == LOOK_BACK and max(last) <= (1 + STEADY) * min(last)
+
+
+def warm_up(call: Callable[[], float], seconds: float) -> WarmUp:
+    """Call until the times it gives are `steady`, ten calls a block, or until the seconds are over (three calls are made in any case)."""
+    began = time.perf_counter()
+    times: list[float] = []
+    medians: list[float] = []
+    while not steady(medians) and (len(times) < FEWEST or time.perf_counter() - began < seconds):
+        times.append(call())
+        if len(times) % BLOCK == 0:
+            medians.append(median(times[-BLOCK:]))
+    took = time.perf_counter() - began
+    return WarmUp(len(times), took, steady(medians), took / len(times))
+
+
+def planned(limits: Limits, call_seconds: float) -> int:
+    """How many calls will fit into the limits if each takes so long."""
+    return max(limits.least, min(limits.samples, int(limits.seconds / max(call_seconds, 1e-9))))
