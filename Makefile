@@ -4,7 +4,10 @@ BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: help demo test lint docs format clean
+# Where `make bench` saves its run.
+OUT := .benchmarks/$(shell date -u +%Y%m%d-%H%M%S).json
+
+.PHONY: help demo test lint docs format bench bench-compare clean
 
 help:
 	@echo "make demo    install, train three small models on synthetic faces, write board and pictures into demo/"
@@ -12,6 +15,7 @@ help:
 	@echo "make lint    ruff and mypy alone"
 	@echo "make docs    the pages, with the API from its docstrings, into site/; warnings are errors"
 	@echo "make format  sort imports and mend what ruff can mend"
+	@echo "make bench   time the parts of merzoo into .benchmarks/, or OUT=FILE; make bench-compare A=FILE B=FILE tells what became slower"
 	@echo "make clean   remove the virtual environment and caches"
 
 demo: $(VENV)/.installed
@@ -29,6 +33,13 @@ docs: $(VENV)/.installed-dev
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.installed-dev
+	@mkdir -p $(dir $(OUT))
+	$(BIN)/python -m pytest benchmarks/suites --benchmark-json=$(OUT)
+
+bench-compare: $(VENV)/.installed-dev
+	@$(BIN)/python benchmarks/compare.py $(A) $(B)
 
 clean:
 	rm -rf $(VENV) build site .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,7 @@
+"""Listing what is registered, in fresh processes."""
+
+import json
+
+
+def bench_list_json(benchmark, python):
+    assert json.loads(benchmark(python, "-m", "merzoo", "list", "--json"))
