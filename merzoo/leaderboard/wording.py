@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -37,3 +38,22 @@ def clips_tested(group: dict[str, Any]) -> str:
     """How many clips the runs of a table tested, and of how many labelled ones where that is fewer."""
     counted, there = group["tested"]["samples"], group["data"]["samples"]
     return f"{counted:,} of {there:,}" if counted < there else f"{counted:,}"
+
+
+def milliseconds(microseconds: float | None) -> str:
+    """Microseconds as milliseconds with three significant digits: 0.385, 2.14, 35.1, 1,240; a dash where they are not known."""
+    return "–" if microseconds is None else amount(microseconds / 1e3)
+
+
+def amount(number: float | None) -> str:
+    """Three significant digits, whole numbers from 1,000 on, and what is too small for four decimals as 1.2e-05."""
+    if number is None:
+        return "–"
+    if number == 0 or abs(number) >= 1000:
+        return f"{number:,.0f}"
+    return f"{number:.2e}" if abs(number) < 1e-3 else f"{number:.{max(0, 2 - math.floor(math.log10(abs(number))))}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share in percent: 0.4 %, 12 %."""
+    return "–" if share is None else f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
