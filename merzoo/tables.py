@@ -54,7 +54,7 @@ class Table:
 
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         self.path, self.columns = folder / TABLE, tuple(columns)
-        write_together(folder, {TABLE: _lines([self.columns]).encode("utf-8")})
+        write_together(folder, {TABLE: csv_text([self.columns]).encode("utf-8")})
         self._file: IO[bytes] = self._guarded(lambda: self.path.open("ab", buffering=0))
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -63,7 +63,7 @@ class Table:
         unknown = sorted({key for row in made for key in row} - set(self.columns))
         if unknown:
             raise RunError(f"{self.path} has no column {plain(unknown[0], 60)}; write predictions of models with other labels to another --out")
-        text = _lines([[row.get(name) for name in self.columns] for row in made])
+        text = csv_text([[row.get(name) for name in self.columns] for row in made])
         self._guarded(lambda: self._file.write(text.encode("utf-8")))
 
     def close(self) -> None:
@@ -96,7 +96,8 @@ def finished(path: Path) -> frozenset[str]:
     return frozenset(source for source, fine in found.items() if fine)
 
 
-def _lines(rows: Iterable[Sequence[object]]) -> str:
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as lines of CSV, every cell safe (see `cell`)."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([[cell(value) for value in row] for row in rows])
     return text.getvalue()

@@ -46,7 +46,8 @@ def test_scores_are_recomputed_and_result_json_is_not_believed(runs: Path, tmp_p
     (runs / "poor" / "result.json").write_text('{"scores": {"uf1": {"value": 1.0}}}')
     row = build(runs, tmp_path / "site")["groups"][0]["rows"][-1]
     expected = result(write_run(tmp_path / "again", TABLE, skill=0.1, model="poor"))
-    assert {**row, "run": ""} == {**expected, "run": ""}
+    assert {key: row[key] for key in expected} == expected
+    assert (row["run"], row["source"], row["status"], row["by"], row["rerun"]) == ("poor", "poor", "own run", "", None)
 
 
 def test_text_from_files_is_escaped(tmp_path: Path) -> None:
@@ -162,10 +163,10 @@ def test_the_verb(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     write_run(runs / "half", TABLE, folds=2)
     assert main(["leaderboard", "build", str(runs), "--out", str(tmp_path / "site")]) == 0
     said = capsys.readouterr().out
-    assert "runs: 4, tables: 2" in said
+    assert "runs: 4 (4 own run), costs: 0, tables: 2" in said
     assert "left out half" in said
     assert main(["leaderboard", "build", str(runs), "--out", str(tmp_path / "site"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["schema"] == 1
+    assert json.loads(capsys.readouterr().out)["schema"] == 2
 
 
 def test_numbers_as_people_say_them() -> None:

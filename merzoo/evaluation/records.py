@@ -130,6 +130,14 @@ def check_truth(records: Iterable[Mapping[str, Any]], where: Path | str) -> None
             raise RunError(f"{where} gives {p['sample_id']} another auxiliary truth in another fold; run it again")
 
 
+def check_data(data: object, where: Path | str, remedy: str = RESTORE) -> None:
+    """Check what run.json says of its data: {name, part, macro, manifest_hash, samples, subjects}. Raises `RunError` as `check_run`."""
+    look = _Look(where, remedy)
+    look.true(isinstance(data, Mapping), "data", "an object")
+    assert isinstance(data, Mapping)
+    _check_data(look, data)
+
+
 def is_count(value: object) -> bool:
     """Whether a JSON value is an integer >= 0 that fits 63 bits (true and false are none)."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

@@ -1,107 +1,104 @@
-"""From a folder of runs to a board: every score recomputed from the predictions, every run that cannot be trusted left out with its reason."""
+"""From a folder of runs and result files to a board: everything is made again and checked, and what cannot be trusted is left out with its reason."""
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from merzoo.errors import MerzooError, MerzooWarning, RunError, UsageError
+from merzoo.errors import UsageError
 from merzoo.evaluation.bootstrap import RESAMPLES
-from merzoo.evaluation.runs import RunFolder, result
-from merzoo.files import dumps, make_folder, read_json, write_atomically
+from merzoo.files import dumps, make_folder, write_atomically
+from merzoo.leaderboard.entries import Entry, candidates, entry
 from merzoo.leaderboard.page import html
-from merzoo.leaderboard.tables import markdown
+from merzoo.leaderboard.reruns import merge
+from merzoo.leaderboard.tables import costs_csv, markdown, scores_csv
+from merzoo.results.desk import Desk
 from merzoo.text import plain
 
-SCHEMA = 1
+SCHEMA = 2
+SHARED = ("data", "protocol", "task", "labels", "tested", "truth_sha256")  # of all rows of a group
+Report = Callable[[str, int, int], None]  # what is done, how many, of how many
 
 
-def build(source: Path | str, site: Path | str, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """Write index.html, board.json and board.md into `site` and return the board (see `collect`).
+def build(
+    source: Path | str, site: Path | str, resamples: int = RESAMPLES, *, roots: Mapping[str, Path] | None = None, report: Report | None = None
+) -> dict[str, Any]:
+    """Write index.html, board.json, board.md, board.csv and costs.csv into `site` and return the board (see `collect`).
 
-    Raises `UsageError` where `source` is no folder or holds no evaluation run, `RunError` where `site` cannot be written.
+    Raises `UsageError` where `source` is no folder or holds neither a result file nor an evaluation run, `RunError` where `site` cannot be written.
     """
     source, site = Path(source), Path(site)
-    board = collect(source, resamples)
+    board = collect(source, resamples, roots=roots, report=report)
     make_folder(site)
-    for name, text in (("index.html", html(board)), ("board.json", dumps(board)), ("board.md", markdown(board))):
-        write_atomically(site / name, text)
+    texts = {"index.html": html, "board.json": dumps, "board.md": markdown, "board.csv": scores_csv, "costs.csv": costs_csv}
+    for name, text in texts.items():
+        write_atomically(site / name, text(board))
     return board
 
 
-def collect(source: Path, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """{"schema", "groups": [{"data", "protocol", "task", "labels", "tested", "truth_sha256", "metrics", "rows", "references"}], "left_out": [{"run",
+def collect(source: Path, resamples: int = RESAMPLES, *, roots: Mapping[str, Path] | None = None, report: Report | None = None) -> dict[str, Any]:
+    """{"schema", "groups": [{"data", "protocol", "task", "labels", "tested", "truth_sha256", "metrics", "rows", "references"}], "costs", "left_out": [{"run",
     "reason"}]}.
 
     A group holds the runs that may be compared: same data manifest, same folds, same class list, same truth. Rows are results (`merzoo.evaluation.runs.
-    result`) with "run", the folder below `source`, best first by the first metric (UF1, or AU F1 where clips carry several labels); those whose run.json
-    says "reference": true stand apart. The same folder gives the same board, wherever it lies and whenever it is made.
+    result`) with "run" and "source", the folder or file below `source`; "status": "consistent", "re-run" or "own run" (docs/results.md); "by", "created",
+    "paper", "fidelity"; and "rerun" (`merzoo.leaderboard.reruns.merge`). Best first by the first metric (UF1, or AU F1 where clips carry several labels);
+    those whose run.json says "reference": true stand apart. Costs are what `cost` files say, without the single times and the measurements at fault, in
+    order of model, preset and device. A run that is there twice, as a folder and a file or as a copy, is there once.
+    roots: where data sets lie, by name. The same folder gives the same board, wherever it lies and whenever it is made.
     """
     if not source.is_dir():
-        raise UsageError(f"{source} is not a folder; give the folder that holds the runs")
-    rows, left_out = [], []
-    for path in _run_folders(source):
-        name = path.relative_to(source).as_posix()
-        try:
-            rows.append({"run": name, **_row(path)})
-        except MerzooError as error:
-            left_out.append({"run": name, "reason": _reason(error, source)})
-        except Exception as error:  # a stranger's folder must not take the board down with it; what was raised is shown on the board
-            left_out.append({"run": name, "reason": _reason(f"unexpected {type(error).__name__}: {error}", source)})
-    if not rows and not left_out:
-        raise UsageError(f"no evaluation run below {source} (folders with run.json and folds); make one with merzoo evaluate")
-    return {"schema": SCHEMA, "groups": _groups(rows), "left_out": left_out}
+        raise UsageError(f"{source} is not a folder; give the folder that holds the results")
+    desk = Desk(roots, each=True)
+    paths, found = [*candidates(source)], []
+    for at, path in enumerate(paths):
+        if report:
+            report("checking results", at, len(paths))
+        if (made := entry(path, path.relative_to(source).as_posix(), desk, resamples)) is not None:
+            found.append(made)
+    if not found:
+        remedy = "make one with merzoo evaluate or merzoo leaderboard export"
+        raise UsageError(f"neither a result file nor an evaluation run lies below {source} (folders with run.json and folds); {remedy}")
+    kept, left_out = _once(found)
+    costs = sorted((one.cost for one in kept if one.cost), key=lambda cost: (cost["model"], cost["preset"], cost["device"], cost["created"], cost["source"]))
+    shown = [{"run": plain(name), "reason": _reason(reason, source)} for name, reason in sorted(left_out)]
+    groups = _groups([one for one in kept if one.row], source, desk, resamples)
+    return {"schema": SCHEMA, "groups": groups, "costs": costs, "left_out": shown}
 
 
-def _run_folders(source: Path) -> Iterator[Path]:
-    """Folders that hold a run.json, in a fixed order; runs of training are none of the board's business."""
-    for folder, below, files in os.walk(source):  # links to folders are not followed
-        if "run.json" in files:
-            below.clear()
-            if not _is_training(Path(folder)):
-                yield Path(folder)
-        below.sort()
+def _once(found: Sequence[Entry]) -> tuple[list[Entry], list[tuple[str, str]]]:
+    """Every run and every measurement once, and what is left out, with the reason."""
+    kept: dict[str, Entry] = {}
+    left_out = [(one.name, one.reason) for one in found if one.reason]
+    for one in found:
+        if not one.reason and (first := kept.setdefault(one.run, one)) is not one:
+            left_out.append((one.name, f"{one.name} is the very same as {first.name}, which is on the board"))
+    return [*kept.values()], left_out
 
 
-def _is_training(path: Path) -> bool:
-    try:
-        return read_json(path / "run.json").get("kind") == "training"
-    except RunError:
-        return False  # left out later, with the reason
-
-
-def _row(path: Path) -> dict[str, Any]:
-    with warnings.catch_warnings():  # absent classes are named on the board
-        warnings.simplefilter("ignore", MerzooWarning)
-        made = result(RunFolder.open(path))
-    if made["flip_labels"]:
-        raise RunError(f"{path}: a share of {made['flip_labels']:g} of its training labels was flipped, which is an experiment and no score")
-    if not made["complete"]:
-        done = made["folds"]
-        raise RunError(f"{path}: only {done['done']} of {done['expected']} folds are finished; continue it with --resume")
-    return made
-
-
-def _reason(error: object, source: Path) -> str:
+def _reason(reason: str, source: Path) -> str:
     """One line without the place where the folder happens to lie."""
-    return plain(str(error).replace(f"{source}{os.sep}", ""), 400)
+    return plain(reason.replace(f"{source}{os.sep}", ""), 400)
 
 
-def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    shared = ("data", "protocol", "task", "labels", "tested", "truth_sha256")
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(json.dumps([row[key] for key in shared], sort_keys=True), []).append(row)
+def _groups(entries: Sequence[Entry], source: Path, desk: Desk, resamples: int) -> list[dict[str, Any]]:
+    found: dict[str, list[Entry]] = {}
+    for one in entries:
+        found.setdefault(json.dumps([(one.row or {})[key] for key in SHARED], sort_keys=True), []).append(one)
     groups = []
-    for same in sorted(found.items(), key=lambda item: (item[1][0]["data"]["name"], item[1][0]["protocol"]["name"], -len(item[1]), item[0])):
-        ordered, metrics = _ranked(same[1])
+    for key, same in found.items():
+        ordered, metrics = _ranked(merge(same, source, desk, resamples))
         sides = {"rows": [r for r in ordered if not r["reference"]], "references": [r for r in ordered if r["reference"]]}
-        groups.append({**{name: ordered[0][name] for name in shared}, "metrics": metrics, **sides})
-    return groups
+        groups.append((key, {**{name: ordered[0][name] for name in SHARED}, "metrics": metrics, **sides}))
+
+    def order(item: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:
+        key, group = item
+        return group["data"]["name"], group["protocol"]["name"], -len(group["rows"]) - len(group["references"]), key
+
+    return [group for _, group in sorted(groups, key=order)]
 
 
 def _ranked(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:

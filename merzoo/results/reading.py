@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from merzoo.errors import MerzooError, ResultError
+from merzoo.errors import ResultError
 from merzoo.files import write_atomically
 from merzoo.results.migrate import migrate
 from merzoo.text import byte_count, plain
 
 MAX_BYTES = 16 * 2**20  # the most predictions that a file of this size holds are about 100,000
+PEEK = 2**20  # bytes at the end of a larger file, in which its last keys stand
 MAX_DEPTH = 32  # of lists and objects inside one another; a run's options reach about ten
 KINDS = ("scores", "cost")
 _TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -58,17 +59,24 @@ def check_envelope(value: dict[str, Any], where: str) -> dict[str, Any]:
     return made
 
 
-def is_result(raw: bytes) -> bool:
-    """Whether some bytes of JSON claim to be a result file: an object whose own keys hold schema and kind, or what cannot be read and names both.
+def read_if_result(path: Path) -> dict[str, Any] | None:
+    """As `read`; None for a JSON file that does not claim to be a result: neither an object whose own keys hold schema and kind, nor broken and naming both.
 
     Other JSON files that lie beside results are nobody's business.
     """
-    if b'"schema"' not in raw or b'"kind"' not in raw:
-        return False
+    shown = plain(path, 200)
     try:
-        return {"schema", "kind"} <= parse(raw, "").keys()
-    except MerzooError:
-        return True
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+            if len(raw) > MAX_BYTES:
+                file.seek(-PEEK, 2)
+                raw += file.read()
+    except OSError as error:
+        raise ResultError(f"{shown} cannot be read ({error.strerror}); check the path") from None
+    if b'"schema"' not in raw or b'"kind"' not in raw:
+        return None
+    value = parse(raw if len(raw) <= MAX_BYTES else _bytes(path), shown)
+    return check_envelope(value, shown) if {"schema", "kind"} <= value.keys() else None
 
 
 def dumps(value: Any, where: str) -> str:

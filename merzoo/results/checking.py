@@ -1,0 +1,20 @@
+"""A result file of either kind, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from merzoo.evaluation.bootstrap import RESAMPLES
+from merzoo.results.cost import check_cost
+from merzoo.results.desk import Desk
+from merzoo.results.scores import check_scores
+from merzoo.results.verdict import Verdict
+
+
+def check(value: Mapping[str, Any], path: Path, desk: Desk, resamples: int = RESAMPLES) -> Verdict:
+    """What a board makes of the content of a result file, as `merzoo.results.reading.read` gives it. path: for messages."""
+    if value["kind"] == "cost":
+        return check_cost(value, path, desk)
+    return check_scores(value, path, desk, resamples)

@@ -1,0 +1,220 @@
+"""Whether a `cost` file is what it says: every summary made again from its samples, and nothing in it that contradicts itself or the plugin."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merzoo.benchmark.statistics import summary
+from merzoo.evaluation.checks import Check, verdict
+from merzoo.evaluation.records import is_count, is_number
+from merzoo.results.desk import Desk
+from merzoo.results.equal import differences
+from merzoo.results.verdict import Verdict, envelope, environment, is_text, reported
+from merzoo.text import plain
+
+SCENARIOS = ("latency", "throughput", "train-step", "load", "predict", "views")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", None)
+LAYOUTS = ("contiguous", "channels-last", None)
+MODES = ("eager", "compiled", "cuda-graph", None)
+NAMED = ("scenario", "precision", "layout", "mode", "batch", "about")  # what tells measurements apart
+SHOWN = (*NAMED, "summary", "device_p50", "per_second", "knee", "peak_bytes", "energy_joules", "floor_us", "faults")
+WARM_UP, CHECK = ("calls", "seconds", "steady"), ("error", "tolerance", "ok")
+MAX_SAMPLES = 200_000  # of one measurement
+MAX_MEASUREMENTS = 2_000
+LIMIT = 0.03  # spread of the fixed matrix product beyond which a machine is noisy
+WEIGHTS, SUMMARIES, FAULTS = "weights", "summaries", "faults"
+NEEDED = frozenset(("measurements", SUMMARIES, WEIGHTS))
+
+
+def check_cost(value: Mapping[str, Any], path: Path, desk: Desk) -> Verdict:
+    """What a board makes of the content of a `cost` file (of `merzoo.results.reading.read`); fields are read with distrust. path: for messages."""
+    checks = [envelope(value)]
+    if checks[0].status == "failed":
+        return Verdict("cost", checks, NEEDED)
+    checks += [environment(value), reported(value, desk), _weights(value, desk), _facts(value)]
+    shape = verdict("measurements", [*_shapes(value)], f"{_count(value)} are there, each told apart", "things are wrong with the measurements")
+    checks.append(shape)
+    if shape.status == "failed":
+        checks.append(Check(SUMMARIES, "not checked", "the measurements are not as they should be"))
+        return Verdict("cost", checks, NEEDED)
+    found = [line for one in value["measurements"] for line in _summary(one)]
+    checks.append(verdict(SUMMARIES, found, "each was made again from its samples and is equal", "numbers are not what the samples give"))
+    checks.append(_faults(value))
+    return Verdict("cost", checks, NEEDED)
+
+
+def on_board(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The measurements of a checked file that a board shows, without their samples, and what it skips: those that could not be made, and those at fault.
+    Fields that are not known here are passed over."""
+    measured = [one for one in value["measurements"] if not one["faults"]]
+    skipped = [{**_picked(one, NAMED[:-1]), "reason": "; ".join(one["faults"])} for one in value["measurements"] if one["faults"]]
+    kept = [{**_picked(one, SHOWN), "warm_up": _inside(one, "warm_up", WARM_UP), "check": _inside(one, "check", CHECK)} for one in measured]
+    return kept, [_picked(one, (*NAMED[:-1], "reason")) for one in value["skipped"]] + skipped
+
+
+def _picked(one: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: one.get(name) for name in names}
+
+
+def _inside(one: Mapping[str, Any], name: str, names: tuple[str, ...]) -> dict[str, Any] | None:
+    return None if one.get(name) is None else _picked(one[name], names)
+
+
+def called(one: Mapping[str, Any]) -> str:
+    """A measurement in words: latency fp32 contiguous eager, batch 1, state cold."""
+    about = [f"{key} {entry}" for key, entry in one["about"].items()] if isinstance(one.get("about"), Mapping) else []
+    words = [str(one.get(name)) for name in NAMED[:-2] if one.get(name) is not None]
+    batch = [] if one.get("batch") is None else [f"batch {one['batch']}"]
+    return plain(", ".join([" ".join(words), *batch, *about]), 160)
+
+
+def _count(value: Mapping[str, Any]) -> int:
+    return len(value["measurements"]) if isinstance(value.get("measurements"), list) else 0
+
+
+def _weights(value: Mapping[str, Any], desk: Desk) -> Check:
+    weights, model = value.get("weights"), desk.model(value["model"])
+    if weights is None:
+        return Check(WEIGHTS, "passed", "random ones were timed")
+    if not isinstance(weights, Mapping) or not all(isinstance(weights.get(name), str) for name in ("tag", "sha256")):
+        return Check(WEIGHTS, "failed", "weights is neither null nor {tag, sha256}")
+    if isinstance(model, str):
+        return Check(WEIGHTS, "not checked", plain(model, 200))
+    spec = next((spec for spec in model.weights if spec.tag == weights["tag"]), None)
+    if spec is None or spec.sha256 != weights["sha256"]:
+        there = "the plugin has none of that tag" if spec is None else f"the plugin's hash to {spec.sha256[:12]}…"
+        return Check(WEIGHTS, "failed", f"'{plain(weights['tag'], 80)}' ({plain(weights['sha256'], 12)}…) was timed, and {there}")
+    return Check(WEIGHTS, "passed", f"'{spec.tag}' is the plugin's ({spec.sha256[:12]}…)")
+
+
+def _facts(value: Mapping[str, Any]) -> Check:
+    """What is said once for all measurements."""
+    found = []
+    for name, least in (("parameters", 0), ("looks", 1)):
+        if not (is_count(value.get(name)) and value[name] >= least):
+            found.append(f"{name} is {_shown(value.get(name))}, no whole number of at least {least}")
+    found += [f"{name} is {_shown(value.get(name))}, neither null nor a count" for name in ("flops", "bytes") if not _none_or(value.get(name), is_count)]
+    inputs = value.get("inputs")
+    if not isinstance(inputs, Mapping) or not all(is_text(name) and isinstance(shape, list) and all(map(is_count, shape)) for name, shape in inputs.items()):
+        found.append("inputs is no object of shapes")
+    if not _none_or(value.get("roofline"), _is_roofline):
+        found.append("roofline does not hold positive rates of copying and of matrix products")
+    found += _noise(value.get("noise"))
+    skipped = value.get("skipped")
+    if not isinstance(skipped, list) or not all(isinstance(one, Mapping) and is_text(one.get("reason"), most=1000) for one in skipped):
+        found.append("skipped is no list of objects with a reason")
+    elif not all(one.get(name) is None or is_text(one[name]) or is_count(one[name]) for one in skipped for name in NAMED[:-1]):
+        found.append("skipped names what is neither text nor a count")
+    return verdict("facts", found, f"{value.get('parameters')} parameters; the noise of the machine was made again", "things are not as they should be")
+
+
+def _is_roofline(roofline: Any) -> bool:
+    rates = roofline.get("matmul_flops_per_second") if isinstance(roofline, Mapping) else None
+    if not isinstance(rates, Mapping) or not all(map(is_text, rates)):
+        return False
+    return all(map(_positive, (roofline.get("copy_bytes_per_second"), *rates.values())))
+
+
+def _noise(noise: Any) -> Iterator[str]:
+    if noise is None:
+        return
+    blocks = noise.get("blocks_us") if isinstance(noise, Mapping) else None
+    if not isinstance(blocks, list) or not blocks or not all(map(_positive, blocks)):
+        yield "noise.blocks_us is no list of times"
+        return
+    spread = float((max(blocks) - min(blocks)) / np.median(blocks))
+    yield from differences(noise.get("spread"), spread, "noise.spread")
+    yield from differences(noise.get("limit"), LIMIT, "noise.limit")
+    yield from differences(noise.get("noisy"), spread > LIMIT, "noise.noisy")
+
+
+def _shapes(value: Mapping[str, Any]) -> Iterator[str]:
+    """What is no measurement, or is there twice, or cannot be of this machine."""
+    measurements = value.get("measurements")
+    if not isinstance(measurements, list) or not 0 < len(measurements) <= MAX_MEASUREMENTS or not all(isinstance(one, Mapping) for one in measurements):
+        yield f"measurements is no list of 1 to {MAX_MEASUREMENTS} objects"
+        return
+    facts = value.get("environment")
+    on_cpu = isinstance(facts, Mapping) and facts.get("device") == "cpu"
+    for one in measurements:
+        faults = [*_fields(one), *_times(one)]
+        if on_cpu and (one.get("device_us") is not None or one.get("mode") == "cuda-graph" or one.get("precision") == "tf32"):
+            faults.append("is of a GPU, and the environment says that the device is a cpu")
+        yield from (f"{called(one)}: {fault}" for fault in faults)
+    keys = Counter(tuple(repr(one.get(name)) for name in NAMED) for one in measurements)
+    yield from (f"{plain(' '.join(key), 160)} is there {count} times" for key, count in keys.items() if count > 1)
+
+
+def _fields(one: Mapping[str, Any]) -> Iterator[str]:
+    for name, known in (("scenario", SCENARIOS), ("precision", PRECISIONS), ("layout", LAYOUTS), ("mode", MODES)):
+        if one.get(name) not in known:
+            yield f"{name} is {_shown(one.get(name))}, none of {', '.join(map(str, known))}"
+    if not _none_or(one.get("batch"), lambda batch: is_count(batch) and batch > 0):
+        yield f"batch is {_shown(one.get('batch'))}"
+    about = one.get("about")
+    told = about.items() if isinstance(about, Mapping) else [("", None)]
+    if len(told) > 20 or not all(is_text(key, most=60) and (is_text(entry) or is_number(entry)) for key, entry in told):
+        yield "about is no object of texts and numbers"
+    if not isinstance(one.get("faults"), list) or not all(is_text(fault, most=1000) for fault in one["faults"]):
+        yield "faults is no list of texts"
+    if not isinstance(one.get("knee", False), bool | None):
+        yield "knee is neither true nor false"
+    for name in ("per_second", "peak_bytes", "energy_joules", "floor_us"):
+        if not _none_or(one.get(name), lambda number: is_number(number) and number >= 0):
+            yield f"{name} is {_shown(one.get(name))}, neither null nor a number >= 0"
+    warm_up, check = one.get("warm_up"), one.get("check")
+    fine = isinstance(warm_up, Mapping) and is_count(warm_up.get("calls")) and is_number(warm_up.get("seconds")) and isinstance(warm_up.get("steady"), bool)
+    if warm_up is not None and not fine:
+        yield "warm_up is not {calls, seconds, steady}"
+    numbers = [check.get(name) for name in CHECK[:2]] if isinstance(check, Mapping) else ["none"]
+    if check is not None and not (isinstance(check, Mapping) and isinstance(check.get("ok"), bool) and all(_none_or(number, is_number) for number in numbers)):
+        yield "check is not {error, tolerance, ok}"
+    elif check is not None and not check["ok"] and not one.get("faults"):
+        yield "its outputs are not those of the reference, and no fault is told"
+
+
+def _times(one: Mapping[str, Any]) -> Iterator[str]:
+    samples, device = one.get("samples_us"), one.get("device_us")
+    for name, times in (("samples_us", samples), *([] if device is None else [("device_us", device)])):
+        if not isinstance(times, list) or not 0 < len(times) <= MAX_SAMPLES or not all(type(time) in (float, int) for time in times):
+            yield f"{name} is no list of 1 to {MAX_SAMPLES:,} numbers"
+        elif not (min(times) > 0 and max(times) < 1e15):
+            yield f"{name} holds a time that is not above 0"
+        elif name == "device_us" and isinstance(samples, list) and len(times) != len(samples):
+            yield f"device_us has {len(times)} times, samples_us {len(samples)}"
+    if not isinstance(one.get("summary"), Mapping):
+        yield "summary is no object"
+
+
+def _summary(one: Mapping[str, Any]) -> Iterator[str]:
+    made: dict[str, Any] = {"summary": summary(one["samples_us"])}
+    if one.get("device_us") is not None:
+        made["device_p50"] = float(np.median(one["device_us"]))
+    for name, again in made.items():
+        yield from (f"{called(one)}: {line}" for line in differences(one.get(name), again, name))
+    if one.get("device_us") is None and one.get("device_p50") is not None:
+        yield f"{called(one)}: device_p50 is {_shown(one['device_p50'])}, and there are no times of the device"
+
+
+def _faults(value: Mapping[str, Any]) -> Check:
+    told = [f"{called(one)}: {plain('; '.join(one['faults']), 200)}" for one in value["measurements"] if one["faults"]]
+    if len(told) == len(value["measurements"]):
+        return verdict(FAULTS, told, "", "measurements have faults, and there are no others")
+    return Check(FAULTS, "passed", f"{len(told)} measurements have faults and stay off boards" if told else "no measurement has a fault", told[:20])
+
+
+def _positive(number: Any) -> bool:
+    return is_number(number) and number > 0
+
+
+def _none_or(value: Any, fine: Any) -> bool:
+    return value is None or bool(fine(value))
+
+
+def _shown(value: Any) -> str:
+    return plain(repr(value), 60)
