@@ -3,8 +3,9 @@
     python benchmarks/compare.py A.json B.json [--limit 1.10]        A: before, B: after; both written by `make bench`
 
 A benchmark is called slower where its median in B is above that in A by more than the limit, by more than the interquartile range of either run, and by more
-than the limit beyond what a fixed matrix product beside it took longer (the column "machine"); faster likewise. Ends with 1 where any is slower, with 2 where
-the files cannot be compared.
+than the limit beyond what the machine may have become slower. That is told by a fixed matrix product, timed before and after each benchmark: the column
+"machine" has the least and the largest ratio of those of B to those of A. Faster likewise. Ends with 1 where any is slower, with 2 where the files cannot be
+compared.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ SPREAD, AS_MACHINE = "within the spread", "as the machine"
 
 @dataclass(frozen=True)
 class Timing:
-    """A round of a benchmark, in seconds. iqr: interquartile range; yardstick: the fixed matrix product before and after."""
+    """A round of a benchmark, in seconds. iqr: interquartile range; yardstick: the fixed matrix product, before and after."""
 
     median: float
     iqr: float
-    yardstick: float
+    yardstick: tuple[float, float]
 
     def __post_init__(self) -> None:
-        if not (self.median > 0 <= self.iqr and self.yardstick > 0):
+        if not (self.median > 0 <= self.iqr and min(self.yardstick) > 0):
             raise ValueError("no times")
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Timing:
         """From a benchmark in the file."""
-        return cls(found["stats"]["median"], found["stats"]["iqr"], found["extra_info"]["yardstick"])
+        return cls(found["stats"]["median"], found["stats"]["iqr"], tuple(found["extra_info"]["yardstick"]))
 
     def __str__(self) -> str:
         unit, size = next((each for each in UNITS if self.median >= each[1]), UNITS[-1])
@@ -69,7 +70,7 @@ class Run:
 
     def noise(self) -> str:
         """How long the fixed product took and how much that varied."""
-        times = [timing.yardstick for timing in self.timings.values()]
+        times = [time for timing in self.timings.values() for time in timing.yardstick]
         middle = statistics.median(times)
         spread = (max(times) - min(times)) / middle
         verdict = f"; above {NOISY:.0%}: something else ran too" if spread > NOISY else ""
@@ -90,9 +91,9 @@ class Pair:
         return self.b.median / self.a.median
 
     @property
-    def machine(self) -> float:
-        """B / A of the fixed product beside them."""
-        return self.b.yardstick / self.a.yardstick
+    def machine(self) -> tuple[float, float]:
+        """Least and largest B / A of the fixed product beside them."""
+        return min(self.b.yardstick) / max(self.a.yardstick), max(self.b.yardstick) / min(self.a.yardstick)
 
     def verdict(self, limit: float) -> str:
         """"slower" or "faster"; or why a ratio beyond the limit says neither; else ""."""
@@ -101,19 +102,19 @@ class Pair:
         if abs(self.b.median - self.a.median) <= max(self.a.iqr, self.b.iqr):
             return SPREAD
         if self.ratio > 1:
-            return "slower" if self.ratio > limit * self.machine else AS_MACHINE
-        return "faster" if self.ratio < self.machine / limit else AS_MACHINE
+            return "slower" if self.ratio > limit * self.machine[1] else AS_MACHINE
+        return "faster" if self.ratio < self.machine[0] / limit else AS_MACHINE
 
     def row(self, limit: float) -> tuple[str, ...]:
         """Its line of the table."""
         sides = [cell for side in (self.a, self.b) for cell in (str(side), f"{side.iqr / side.median:.1%}")]
-        return self.name, *sides, f"{self.ratio:.3f}", f"{self.machine:.3f}", self.verdict(limit)
+        return self.name, *sides, f"{self.ratio:.3f}", "{:.2f} – {:.2f}".format(*self.machine), self.verdict(limit)
 
 
 def compare(a: Run, b: Run, limit: float, across_machines: bool) -> list[Pair]:
     """The benchmarks of both runs, the largest ratio first. Raises `UsageError` for runs of two machines, unless that is meant, and where no benchmark is in
     both."""
-    if limit <= 1:
+    if not limit > 1:
         raise UsageError(f"--limit {limit:g} is not above 1; give the ratio from which slower is too slow, as in --limit 1.10")
     differ = [f"{name} {a.machine[name]} and {b.machine[name]}" for name in MACHINE if a.machine[name] != b.machine[name]]
     if differ and not across_machines:

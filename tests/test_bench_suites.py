@@ -33,9 +33,9 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_every_suite_runs() -> None:
-    done = bench(str(SUITES), "--benchmark-disable", "-k", FEW, "-v")
+    done = bench(str(SUITES), "--benchmark-disable", "-k", FEW, "-rp")
     assert done.returncode == 0, done.stdout
-    ran = set(re.findall(r"^benchmarks/suites/(\w+)\.py::\S+ PASSED", done.stdout, re.MULTILINE))
+    ran = set(re.findall(r"^PASSED benchmarks/suites/(\w+)\.py::", done.stdout, re.MULTILINE))
     assert ran == {path.stem for path in SUITES.glob("bench_*.py")}
     assert "skipped" not in done.stdout and "warning" not in done.stdout.lower()
 
@@ -75,11 +75,11 @@ def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Path]:
-    """Write a run of some benchmarks, {name: (median, iqr) or (median, iqr, yardstick)} in seconds, on the toy machine or one that differs from it."""
+    """Write a run of some benchmarks, {name: (median, iqr) or (median, iqr, yardstick before, after)} in seconds, on the toy machine or one that differs."""
 
     def write(name: str, timings: dict[str, tuple[float, ...]], **differs: Any) -> Path:
         found = [
-            {"group": "area", "name": f"bench_{each}", "stats": {"median": t[0], "iqr": t[1]}, "extra_info": {"yardstick": t[2] if len(t) > 2 else 0.02}}
+            {"group": "area", "name": f"bench_{each}", "stats": {"median": t[0], "iqr": t[1]}, "extra_info": {"yardstick": t[2:] or (0.02, 0.02)}}
             for each, t in timings.items()
         ]
         path = tmp_path / f"{name}.json"
@@ -91,17 +91,17 @@ def run(tmp_path: Path) -> Callable[..., Path]:
 
 def test_what_became_slower_is_told_from_noise(compare: Compare, run: Callable[..., Path]) -> None:
     a = run("a", {"grown": (0.1, 0.001), "same": (0.2, 0.002), "shrunk": (0.003, 1e-5), "wide": (1e-6, 5e-7), "crowded": (0.1, 0.001)})
-    b = run("b", {"grown": (0.15, 0.002), "same": (0.21, 0.001), "shrunk": (0.001, 1e-5), "wide": (1.4e-6, 1e-9), "crowded": (0.14, 0.001, 0.03)})
+    b = run("b", {"grown": (0.15, 0.002), "same": (0.21, 0.001), "shrunk": (0.001, 1e-5), "wide": (1.4e-6, 1e-9), "crowded": (0.14, 0.001, 0.02, 0.03)})
     done = compare(a, b)
     assert (done.returncode, done.stderr) == (1, "")
     head, *rows = done.stdout.splitlines()
     assert head.split() == ["benchmark", "A", "IQR", "B", "IQR", "B", "/", "A", "machine"]
     assert [re.split(r"  +", row) for row in rows[:5]] == [
-        ["area: grown", "100 ms", "1.0%", "150 ms", "1.3%", "1.500", "1.000", "slower"],
-        ["area: crowded", "100 ms", "1.0%", "140 ms", "0.7%", "1.400", "1.500", "as the machine"],
-        ["area: wide", "1 µs", "50.0%", "1.4 µs", "0.1%", "1.400", "1.000", "within the spread"],
-        ["area: same", "200 ms", "1.0%", "210 ms", "0.5%", "1.050", "1.000"],
-        ["area: shrunk", "3 ms", "0.3%", "1 ms", "1.0%", "0.333", "1.000", "faster"],
+        ["area: grown", "100 ms", "1.0%", "150 ms", "1.3%", "1.500", "1.00 – 1.00", "slower"],
+        ["area: crowded", "100 ms", "1.0%", "140 ms", "0.7%", "1.400", "1.00 – 1.50", "as the machine"],
+        ["area: wide", "1 µs", "50.0%", "1.4 µs", "0.1%", "1.400", "1.00 – 1.00", "within the spread"],
+        ["area: same", "200 ms", "1.0%", "210 ms", "0.5%", "1.050", "1.00 – 1.00"],
+        ["area: shrunk", "3 ms", "0.3%", "1 ms", "1.0%", "0.333", "1.00 – 1.00", "faster"],
     ]
     assert rows[5:] == [
         "A: the fixed matrix product between the benchmarks took 20.0 ms, spread 0%",
