@@ -56,7 +56,7 @@ class Page(HTMLParser):
             self.scripts.append((dict(attrs).get("type"), ""))
 
     def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1] == "script":
+        if self.cdata_elem == "script":
             self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
 
 
@@ -68,10 +68,11 @@ def made_board(folder: Path) -> dict[str, Any]:
         write_run(folder / name, table, skill=skill, epochs=epochs, model=name, seeds=[0, 1, 2], parameters=int(10 ** (3 + 3 * skill)))
     write_run(folder / "chance", table, skill=0.0, model="chance", reference=True)
     data = {"name": "other", "part": None, "manifest_hash": "cd" * 32, "samples": 25, "subjects": 5}
-    write_run(folder / "elsewhere", other, skill=0.9, model="streams", data=data)
+    write_run(folder / "elsewhere", other, skill=0.9, model="streams", data=data, environment={"python": "3.11.9", "device": "cpu"})
     for k in (1, 3):
         protocol = few_shot(table[table["kind"] == "micro"], k, draws=3).to_json()
-        write_run(folder / f"few-{k}", table, skill=0.2 + k / 10, model="streams", protocol=protocol)
+        machine = {"python": "3.12.1", "device": "cpu", "threads": k}  # in which they differ, so that none is taken for a copy
+        write_run(folder / f"few-{k}", table, skill=0.2 + k / 10, model="streams", protocol=protocol, environment=machine)
     write_run(folder / "half", table, model="half", folds=2)
     board = collect(folder, 200)
     timed = {name: ms for name, (_, ms) in MODELS.items() if name != "resnet18-apex"}
@@ -83,7 +84,7 @@ def dressed(board: dict[str, Any], costs: list[dict[str, Any]]) -> dict[str, Any
     """The board with what its rows say of their makers, and costs."""
     for group in board["groups"]:
         for row in group["rows"] + group["references"]:
-            row |= {"source": f"{row['run']}.json", "status": "consistent", "by": "Ada", "created": CREATED, "paper": None, "fidelity": [], "rerun": None}
+            row |= {"source": f"{row['run']}.json", "status": "consistent", "by": "Ada", "created": CREATED, "paper": None, "fidelity": []}
             if row["model"] == "streams":
                 row |= {"status": "re-run", "paper": PAPER, "fidelity": FIDELITY}
                 row["rerun"] = {"by": "Grace", "source": "grace/streams.json", "difference": {"value": 0.01, "low": -0.03, "high": 0.05}}
@@ -94,7 +95,7 @@ def dressed(board: dict[str, Any], costs: list[dict[str, Any]]) -> dict[str, Any
                     for kind, levels in (("pixel-noise", (5, 10, 20)), ("jpeg", (90, 70, 50)))
                     for n, level in enumerate(levels)
                 }
-    return {"schema": 2, "groups": board["groups"], "costs": costs, "left_out": board["left_out"]}
+    return {**board, "costs": costs}
 
 
 def cost(model: str, preset: str, device: str, ms: float) -> dict[str, Any]:
@@ -127,8 +128,8 @@ def cost(model: str, preset: str, device: str, ms: float) -> dict[str, Any]:
         "noise": {"blocks_us": [100, 101, 102], "spread": 0.02, "limit": 0.03, "noisy": False},
         "measurements": measurements,
         "skipped": [{"scenario": "latency", "precision": "fp16", "layout": "contiguous", "mode": "compiled", "batch": 1, "reason": "no compiler"}],
-        "paper": None,
-        "fidelity": [],
+        "parts": {"backbone": model, "head": "linear", "auxiliary": [], "strategy": "supervised"},
+        "weights": None,
     }
 
 

@@ -82,10 +82,12 @@ function drawPareto(indexes) {
   const drawn = fronts.map((found) => ({ type: "scatter", mode: "lines", x: found.map((one) => one.x), y: found.map((one) => one.y), line: { shape: "hv", color: of.muted, width: 1.2, dash: "dot" }, hoverinfo: "skip", showlegend: false }));
   const shapes = lines.map(([, y]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: of.muted, width: 1, dash: "dash" } }));
   const annotations = lines.map(([name, y]) => ({ xref: "paper", x: 1, xanchor: "right", y, yanchor: "bottom", showarrow: false, text: `<i>${escaped(short(name))}</i>`, font: { color: of.muted, size: 11 } }));
+  const steps = to - from < 2.6 ? [1, 2, 5] : [1], decades = Array.from({ length: Math.ceil(to) - Math.floor(from) }, (_, at) => 10 ** (Math.floor(from) + at));
+  const ticks = decades.flatMap((decade) => steps.map((step) => Number((step * decade).toPrecision(1))));
   const titled = (text) => ({ title: { text, font: { color: of.muted, size: 12 } } });
   Plotly.react(node, [...drawn, ...traces], layout(of, {
     margin, shapes, annotations, showlegend: kinds.length > 1, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { color: of.muted } },
-    xaxis: axis(of, { type: "log", range: [from, to], dtick: to - from < 2.6 ? "D2" : 1, ...titled(small ? "latency p50, ms (log)" : "latency p50 of one forward pass at batch 1, ms (log scale)") }),
+    xaxis: axis(of, { type: "log", range: [from, to], tickmode: "array", tickvals: ticks, ticktext: ticks.map(three), ...titled(small ? "latency p50, ms (log)" : "latency p50 of one forward pass at batch 1, ms (log scale)") }),
     yaxis: axis(of, { range: [bottom, top], ...titled(escaped(group.metric)) }),
   }), QUIET);
   if (!node.dataset.heard) {

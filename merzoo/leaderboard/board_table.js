@@ -134,5 +134,6 @@ if ($("board")) {
   let timer = 0;
   addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(fit, 100); });
   if ($("oracle")) $("oracle").checked = false;
+  data.on("page", () => setTimeout(fit));
   addEventListener("DOMContentLoaded", update);
 }

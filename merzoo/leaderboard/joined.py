@@ -50,10 +50,10 @@ class Line:
             "data": data_name(run["data"]) if run else None,
             "protocol": run["protocol"]["name"] if run else None,
             "preset": self.named["preset"],
-            "device": cost["environment"].get("device") if cost else None,
+            "device": cost["device"] if cost else None,
             "precision": latency["precision"] if latency else None,
             "mode": mode(latency) if latency else None,
-            "status": self.named.get("status"),
+            "status": self.named["status"],
         }
 
     def numbers(self) -> dict[str, float | None]:
@@ -87,7 +87,7 @@ class Line:
 def lines(board: dict[str, Any]) -> list[Line]:
     """Every run beside each latency measurement of its model and preset, group by group and best first, then the costs that no run has."""
     of: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for cost in board.get("costs", []):
+    for cost in board["costs"]:
         of.setdefault((cost["model"], cost["preset"]), []).append(cost)
     found, met = [], set()
     for at, group in enumerate(board["groups"]):
@@ -139,7 +139,7 @@ def floor_share(measurement: dict[str, Any]) -> float | None:
 
 def reported(run: dict[str, Any]) -> list[dict[str, Any]]:
     """The numbers that the paper of a run's model states."""
-    return (run.get("paper") or {}).get("reported", [])
+    return run["paper"]["reported"] if run["paper"] else []
 
 
 def measures(one: dict[str, Any], run: dict[str, Any]) -> bool:

@@ -27,7 +27,7 @@ def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
     for at, group in enumerate(board["groups"]):
         for row in group["rows"] + group["references"]:
             found.setdefault(row["model"], {"runs": [], "costs": []})["runs"].append((at, group, row))
-    for cost in board.get("costs", []):
+    for cost in board["costs"]:
         found.setdefault(cost["model"], {"runs": [], "costs": []})["costs"].append(cost)
     ids = panel_ids(found)
     for one in found.values():
@@ -66,12 +66,12 @@ def citation(paper: dict[str, Any]) -> str:
 
 
 def _about(one: dict[str, Any]) -> dict[str, Any]:
-    """What a panel says beyond its runs and costs; paper and fidelity are those of the newest result that has them."""
-    made = sorted([row for _, _, row in one["runs"]] + one["costs"], key=lambda result: result.get("created") or "", reverse=True)
-    paper = next((result["paper"] for result in made if result.get("paper")), None)
+    """What a panel says beyond its runs and costs; paper and fidelity are those of the newest run that has them."""
+    made = sorted((row for _, _, row in one["runs"]), key=lambda row: row["created"], reverse=True)
+    paper = next((row["paper"] for row in made if row["paper"]), None)
     return {
         "paper": paper,
-        "fidelity": next((result["fidelity"] for result in made if result.get("fidelity")), []),
+        "fidelity": next((row["fidelity"] for row in made if row["fidelity"]), []),
         "bibtex": bibtex(paper) if paper else "",
         "citation": citation(paper) if paper else "",
         "reported": list(_reported(one)),
@@ -83,7 +83,7 @@ def _about(one: dict[str, Any]) -> dict[str, Any]:
 def _reported(one: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Each number of the paper, with the runs that measured it again: [(preset, score, status)]."""
     seen = set()
-    for _, _, row in one["runs"] + [(0, None, cost) for cost in one["costs"]]:
+    for _, _, row in one["runs"]:
         for number in reported(row):
             key = tuple(sorted((name, str(value)) for name, value in number.items()))
             if key in seen:
@@ -91,7 +91,7 @@ def _reported(one: dict[str, Any]) -> Iterator[dict[str, Any]]:
             seen.add(key)
             again = [run for _, _, run in one["runs"] if measures(number, run)]
             scores = [(_scores_of(run, number.get("part")).get(number["metric"]), run) for run in again]
-            yield {**number, "measured": [(run["preset"], score, run.get("status")) for score, run in scores if score]}
+            yield {**number, "measured": [(run["preset"], score, run["status"]) for score, run in scores if score]}
 
 
 def _scores_of(run: dict[str, Any], part: str | None) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _cost_row(m: dict[str, Any], sweep: list[dict[str, Any]]) -> list[str]:
 
 def train_step(costs: list[dict[str, Any]]) -> str:
     """Times of one training step, of each machine and precision."""
-    found = [(cost["environment"].get("device"), m) for cost in costs for m in measured(cost, "train-step")]
+    found = [(cost["device"], m) for cost in costs for m in measured(cost, "train-step")]
     hows = [(m, ", ".join(str(said) for said in (device, m["precision"], m["mode"]) if said)) for device, m in found]
     return "; ".join(f"{milliseconds(m['summary']['p50'])} ms ({how}, batch {m['batch']})" for m, how in hows)
 
