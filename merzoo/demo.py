@@ -17,7 +17,6 @@ MODELS = {  # name: what is done
     "miacnet-ma2mi": "the same network, first pre-trained without labels on videos of eight other people",
 }
 DATA = "synthetic:demo"
-CLEAR = 2  # which of the micro-expressions of happiness is shown: a clear one, chosen so that a newcomer can see it
 
 
 def demo(
@@ -56,28 +55,12 @@ def demo(
 
 def read_a_video(out: Path) -> None:
     """Predict on a rendered video with the weights that come with the plugin, which have met none of the demonstration's people."""
+    from merzoo.data.synthetic.video import write_video
     from merzoo.prediction import predict
 
     video, shown = write_video(out / "clip.avi")
     print(f"\nA video of a clear micro-expression, {video}, read with the weights that come with miacnet-ma2mi (not those trained just now):")
     print(f"{predict(video, 'miacnet-ma2mi', out=out / 'prediction')}\nWhat the rendered face did show: {shown}.")
-
-
-def write_video(path: Path) -> tuple[Path, str]:
-    """A clear micro-expression of happiness of the demonstration's people, as a short video; returns the path and what the face shows."""
-    import cv2
-
-    from merzoo.data.synthetic import SyntheticFaces
-
-    faces = SyntheticFaces("demo")
-    clip = faces.table().query("kind == 'micro' and emotion == 'happiness'").iloc[CLEAR]
-    frames = faces.frames(clip["sample_id"], size=256)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), float(clip["fps"]), (480, 360))
-    for frame in frames:
-        framed = cv2.copyMakeBorder(frame, 52, 52, 112, 112, cv2.BORDER_REPLICATE)
-        writer.write(cv2.cvtColor(framed, cv2.COLOR_RGB2BGR))
-    writer.release()
-    return path, f"{clip['emotion']} (action units {clip['aus']}), onset {clip['start']}, apex {clip['peak']}, offset {clip['stop']}"
 
 
 if __name__ == "__main__":

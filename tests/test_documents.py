@@ -73,7 +73,7 @@ def _indented(text: str) -> Iterator[Block]:
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A folder as the reader has it: .venv with merzoo, a video of theirs, and a copy of CASME II's layout."""
-    from merzoo.demo import write_video
+    from merzoo.data.synthetic.video import write_video
     from merzoo.testing.trees import Annotated, casme2
 
     venv.create(tmp_path / ".venv", with_pip=True)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 from merzoo.benchmark.bench import Bench
 from merzoo.benchmark.forward import latency, throughput
+from merzoo.benchmark.measurement import skip
 from merzoo.benchmark.subject import Subject
+from merzoo.benchmark.training import train_step
 from merzoo.benchmark.variants import Variant
-from merzoo.errors import UnknownNameError
+from merzoo.benchmark.whole import load, predict, views
+from merzoo.entries import last_line
+from merzoo.errors import MerzooError, RunError, UnknownNameError
 from merzoo.text import plain
 
 Scenario = Literal["latency", "throughput", "train-step", "load", "predict", "views"]
@@ -27,28 +34,47 @@ def known(kind: str, given: Iterable[str] | None, words: Any) -> tuple[Any, ...]
     return asked
 
 
-def tasks(scenarios: Iterable[Scenario], variants: Sequence[Variant]) -> Iterator[tuple[str, Callable[[Subject], None]]]:
-    """What there is to measure of every model: a few words on each, and the function that measures it and keeps the result in the subject."""
+@dataclass(frozen=True)
+class Task:
+    """One thing to measure of a model: the scenario, what of it in a few words, and the function that keeps what it finds in the subject."""
+
+    scenario: Scenario
+    words: str
+    measure: Callable[[Subject], None]
+
+    def run(self, subject: Subject) -> None:
+        """Measure, and time a block of the interleaved matrix product after it. Whatever fails costs this task alone, and is among what was skipped."""
+        try:
+            self.measure(subject)
+        except Exception as error:
+            if os.environ.get("MERZOO_DEBUG") == "1":
+                raise
+            subject.skipped.append(skip(self.scenario, f"it failed: {error if isinstance(error, MerzooError) else last_line(error)}"))
+        subject.blocks_us.append(subject.bench.noise.block())
+
+
+def tasks(scenarios: Iterable[Scenario], variants: Sequence[Variant]) -> Iterator[Task]:
+    """What there is to measure of every model, one measurement or one sweep each."""
     for scenario in scenarios:
-        if scenario == "latency":
-            yield from ((f"latency {variant}", lambda subject, variant=variant: latency(subject, variant)) for variant in variants)
-        elif scenario == "throughput":
-            yield from ((f"throughput {variant}", lambda subject, variant=variant: throughput(subject, variant)) for variant in variants)
+        if scenario == "train-step":
+            precisions = dict.fromkeys(variant.precision for variant in variants)
+            yield from (Task(scenario, f"train-step {precision}", partial(train_step, precision=precision)) for precision in precisions)
+        elif scenario in ("latency", "throughput"):
+            measure = latency if scenario == "latency" else throughput
+            yield from (Task(scenario, f"{scenario} {variant}", partial(measure, variant=variant)) for variant in variants)
+        else:
+            yield Task(scenario, scenario, {"load": load, "predict": predict, "views": views}[scenario])
 
 
 def measure_model(name: str, preset: str, bench: Bench, scenarios: Iterable[Scenario], variants: Sequence[Variant], report: Report) -> Subject:
-    """Measure a model in every way asked; raises what building it raises."""
-    report(f"{name} (building)", 0, 1)
-    subject = Subject(name, preset, bench)
+    """Measure a model in every way asked. Raises what building it raises, and `RunError` where nothing could be measured."""
     wanted = list(tasks(scenarios, variants))
-    for done, (what, measure) in enumerate(wanted):
-        report(f"{name} ({what})", done, len(wanted))
-        run_task(subject, measure)
+    report(f"{name} (building)", 0, len(wanted))
+    subject = Subject(name, preset, bench)
+    for done, task in enumerate(wanted):
+        report(f"{name} ({task.words})", done, len(wanted))
+        task.run(subject)
     report(f"{name} (done)", len(wanted), len(wanted))
+    if not subject.measurements:
+        raise RunError(f"nothing could be measured: {'; '.join(dict.fromkeys(skipped['reason'] for skipped in subject.skipped))}")
     return subject
-
-
-def run_task(subject: Subject, measure: Callable[[Subject], None]) -> None:
-    """One measurement, or one sweep, and a block of the interleaved matrix product after it."""
-    measure(subject)
-    subject.blocks_us.append(subject.bench.noise.block())

@@ -62,17 +62,37 @@ def steady(medians: Sequence[float]) -> bool:
     return len(last) == LOOK_BACK and max(last) <= (1 + STEADY) * min(last)
 
 
+class Warming:
+    """A warm-up under way: ends when the times noted are `steady`, ten calls a block, or when the seconds are over (three calls are made in any case)."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._began = seconds, time.perf_counter()
+        self._times: list[float] = []
+        self._medians: list[float] = []
+
+    def note(self, time_us: float) -> None:
+        """Take in the time of one more call."""
+        self._times.append(time_us)
+        if len(self._times) % BLOCK == 0:
+            self._medians.append(median(self._times[-BLOCK:]))
+
+    def over(self) -> bool:
+        """Whether timing may begin."""
+        late = len(self._times) >= FEWEST and time.perf_counter() - self._began >= self._seconds
+        return late or steady(self._medians)
+
+    def done(self) -> WarmUp:
+        """What it was."""
+        took = time.perf_counter() - self._began
+        return WarmUp(len(self._times), took, steady(self._medians), took / max(1, len(self._times)))
+
+
 def warm_up(call: Callable[[], float], seconds: float) -> WarmUp:
-    """Call until the times it gives are `steady`, ten calls a block, or until the seconds are over (three calls are made in any case)."""
-    began = time.perf_counter()
-    times: list[float] = []
-    medians: list[float] = []
-    while not steady(medians) and (len(times) < FEWEST or time.perf_counter() - began < seconds):
-        times.append(call())
-        if len(times) % BLOCK == 0:
-            medians.append(median(times[-BLOCK:]))
-    took = time.perf_counter() - began
-    return WarmUp(len(times), took, steady(medians), took / len(times))
+    """Call, and note the times that come back, until the warm-up is over."""
+    warming = Warming(seconds)
+    while not warming.over():
+        warming.note(call())
+    return warming.done()
 
 
 def planned(limits: Limits, call_seconds: float) -> int:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from merzoo.benchmark.arithmetic import Work, work_of
 from merzoo.benchmark.bench import Bench
+from merzoo.benchmark.clips import labels, training_data
 from merzoo.benchmark.inputs import Inputs
 from merzoo.benchmark.measurement import Measurement
 from merzoo.loading import load
-from merzoo.recognizer import Recognizer
+from merzoo.recognizer import Recognizer, assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, WeightsSpec
 from merzoo.training.batches import looks_of
+from merzoo.training.engine import run_stages
+from merzoo.training.machine import Machine
 
 LABELS = ("negative", "positive", "surprise")  # of a network without weights: as many as the composite of MEGC2019 has
 SEED = 0
@@ -48,25 +50,21 @@ class Subject:
 
 
 def recognizer_of(spec: ModelSpec, preset: str) -> Recognizer:
-    """The model with the weights that come with it at this preset, else with random ones (torch's seed is set), without tasks that only shape training."""
+    """The model with the weights that come with it at this preset, else with random ones (torch's seed is set), without tasks that only shape training.
+
+    A model without parameters is fitted to a few synthetic clips: what is not fitted answers every clip alike, and a wrong answer could not be told.
+    """
     own = weights_at(spec, preset)
     torch.manual_seed(SEED)
     if own is not None:
         return load(spec.name, own.tag)
-    from merzoo.recognizer import assemble
-
-    made = assemble(spec, preset, LABELS, for_training=False).eval()
-    fill_unfitted(made.head)
-    return made
+    fitted = assemble(spec, preset, LABELS, for_training=False)
+    if not any(True for _ in fitted.parameters()):
+        fitted = assemble(spec, preset, labels(), for_training=False)
+        run_stages(fitted, fitted.strategy.stages(fitted, training_data(fitted)), seed=SEED, machine=Machine.of("cpu", "fp32"))
+    return fitted.eval()
 
 
 def weights_at(spec: ModelSpec, preset: str) -> WeightsSpec | None:
     """The first weights of a preset that come inside a package: nothing is fetched to be timed."""
     return next((weights for weights in spec.weights if weights.preset == preset and weights.source.startswith("package:")), None)
-
-
-def fill_unfitted(head: nn.Module) -> None:
-    """Draw what a fit would have written where it is still zero: else every clip would be answered alike, and a wrong answer could not be told."""
-    for buffer in head.buffers():
-        if buffer.is_floating_point() and not buffer.any():
-            buffer.normal_()

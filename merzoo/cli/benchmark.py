@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,6 +61,8 @@ def command(
             failed += 1
             continue
         except Exception as error:  # a plugin's network may fail in any way, and costs its own line
+            if os.environ.get("MERZOO_DEBUG") == "1":
+                raise
             say(f"{name}: unexpected {type(error).__name__}: {error}; MERZOO_DEBUG=1 shows where")
             failed += 1
             continue
@@ -120,9 +123,10 @@ def _row(one: Mapping[str, Any]) -> list[str]:
 def _what(one: Mapping[str, Any], with_batch: bool = True) -> str:
     """What a measurement is of, in a few words."""
     layout = one["layout"] if one["layout"] not in (None, "channels-last") else None
-    about = [value for name, value in one.get("about", {}).items() if name != "video"]
+    about = [f"{value} frames" if name == "frames" else value for name, value in one.get("about", {}).items()]
     batch = f"batch {one['batch']}" if with_batch and one["batch"] else None
-    return plain(" ".join(str(part) for part in (one["scenario"], *about, one["precision"], one["mode"], layout, batch) if part), 60)
+    words = dict.fromkeys(str(part) for part in (one["scenario"], *about, one["precision"], one["mode"], layout, batch) if part)
+    return plain(" ".join(words), 60)
 
 
 def _ms(microseconds: float) -> str:
@@ -131,7 +135,9 @@ def _ms(microseconds: float) -> str:
 
 def _digits(value: float) -> str:
     """Three significant digits, without an exponent."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".") if value >= 0.001 else f"{value:.4f}"
+    if value >= 1000 or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".") if value >= 0.001 else f"{value:.5f}"
 
 
 def _count(number: float) -> str:

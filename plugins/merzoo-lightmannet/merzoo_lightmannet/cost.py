@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from merzoo.benchmark.memory import peak_bytes
 from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer, build
 from merzoo.training.machine import Machine
@@ -95,10 +91,7 @@ def seconds(case: Case, machine: Machine, repeats: int) -> dict[str, float]:
 
 
 def peak(case: Case, machine: Machine) -> dict[str, float]:
-    """MiB of tensors that each kind of step holds at its peak, gradients and copies of its pictures counted, beyond the weights and the batch.
-
-    As torch's allocator counts them, which repeats to the byte; what the libraries below it take for themselves is not in it.
-    """
+    """MiB of tensors that each kind of step holds at its peak, gradients and copies of its pictures counted, beyond the weights and the batch."""
     torch.set_num_threads(machine.threads)
     recognizer = network(case, machine)
     seen = batch(case, recognizer, machine.device)
@@ -107,27 +100,8 @@ def peak(case: Case, machine: Machine) -> dict[str, float]:
         run = step(recognizer, options, seen, machine)
         run()  # what a first step leaves for all that follow is no cost of a step
         recognizer.zero_grad(set_to_none=True)
-        found[name] = (_peak_on_cpu(run) if machine.device == "cpu" else _peak_on_gpu(run)) / 2**20
+        found[name] = peak_bytes(run, torch.device(machine.device)) / 2**20
     return found
-
-
-def _peak_on_gpu(run: Callable[[], None]) -> int:
-    torch.cuda.reset_peak_memory_stats()
-    held = torch.cuda.memory_allocated()
-    run()
-    return torch.cuda.max_memory_allocated() - held
-
-
-def _peak_on_cpu(run: Callable[[], None]) -> int:
-    """Bytes; added up from the profiler's trace, since torch keeps no such account of a CPU."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
-        run()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profiled.export_chrome_trace(str(path))
-        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
-    changes = sorted((event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"])
-    return max(accumulate(change["args"]["Bytes"] for change in changes))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -138,7 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=15)
     asked = parser.parse_args(arguments)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own remarks are no part of the table
     machine = Machine.of(asked.device, asked.precision, asked.threads)
     print(f"{machine.device}, {machine.precision}, {machine.threads} thread(s), torch {torch.__version__}, median of {asked.repeats} interleaved repeats")
     print("| network | step | ms | x plain | peak MiB | x plain |\n|---|---|---|---|---|---|")
