@@ -1,18 +1,15 @@
-"""A board from a folder of 20 runs: every score made again from the predictions, and the page."""
+"""A board from 40 result files, half of them scores and half costs: every score made again from its predictions, and the page."""
 
 import pytest
 
 from merzoo.leaderboard.build import build
-from merzoo.testing.runs import clip_table, write_run
-
-RUNS = 20
+from merzoo.testing.many_results import write_results
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    table, folder = clip_table(), tmp_path_factory.mktemp("runs")
-    for number in range(RUNS):
-        write_run(folder / f"run-{number}", table, skill=number / RUNS, model=f"net-{number}")
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder, 40)
     return folder
 
 

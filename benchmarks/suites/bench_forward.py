@@ -11,7 +11,7 @@ LABELS = ("negative", "positive", "surprise")
 
 @pytest.mark.parametrize("batch", [1, 16])
 @pytest.mark.parametrize("model", [entry.name for entry in registry().entries("model")])
-def bench_forward(benchmark, model, batch):
+def bench_pass(benchmark, model, batch):
     torch.manual_seed(0)
     recognizer = merzoo.load(model, None, preset="small", labels=LABELS)
     inputs = {name: torch.rand(batch, *shape) for name, shape in recognizer.backbone.inputs.items()}

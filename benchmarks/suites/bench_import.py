@@ -5,7 +5,7 @@ def bench_python(benchmark, python):
     benchmark(python, "-c", "pass")
 
 
-def bench_import_merzoo(benchmark, python):
+def bench_merzoo(benchmark, python):
     benchmark(python, "-c", "import merzoo")
 
 

@@ -3,5 +3,5 @@
 import json
 
 
-def bench_list_json(benchmark, python):
+def bench_json(benchmark, python):
     assert json.loads(benchmark(python, "-m", "merzoo", "list", "--json"))

@@ -8,7 +8,7 @@ from merzoo.training.engine import run_stages
 
 
 @pytest.mark.parametrize("model", ["ststnet", "miacnet-ma2mi", "lightmannet"])
-def bench_train_steps(benchmark, model):
+def bench_steps(benchmark, model):
     case = Case.of(model)
 
     def fresh():
