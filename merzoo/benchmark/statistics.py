@@ -54,16 +54,23 @@ def intervals(times: np.ndarray, percentiles: Sequence[float]) -> tuple[list[flo
     block = np.repeat(np.arange(blocks), [len(part) for part in np.array_split(times, blocks)])
     order = np.argsort(times, kind="stable")
     ordered = times[order]
-    below = np.cumsum(np.arange(blocks)[:, None] == block[order], axis=1, dtype=np.float32)  # [blocks, samples], exact below 2**24
-    rank = _draws(blocks) @ below  # [resamples, samples]: how many of a resample are at most this sample
-    found = []
-    for percentile in percentiles:
-        at = (rank[:, -1].astype(np.float64) - 1) * percentile / 100
-        floor = np.floor(at)
-        lower, upper = (ordered[(rank <= place[:, None]).sum(1)] for place in (floor.astype(np.float32), np.ceil(at).astype(np.float32)))
-        found.append(np.percentile(lower + (upper - lower) * (at - floor), LEVELS))
-    low, high = zip(*found, strict=True)
-    return [float(value) for value in low], [float(value) for value in high]
+    below = np.cumsum(block[order][:, None] == np.arange(blocks), axis=0, dtype=np.float32)  # [samples, blocks], exact below 2**24
+    draws = _draws(blocks)
+    at = (draws @ below[-1] - 1).astype(np.float64) * np.array(percentiles)[:, None] / 100  # [percentiles, resamples] places in the sorted resample
+    floor = np.floor(at)
+    lower, upper = ordered[_first_above(below, draws, np.stack([floor, np.ceil(at)]))]
+    low, high = np.percentile(lower + (upper - lower) * (at - floor), LEVELS, axis=1)
+    return low.tolist(), high.tolist()
+
+
+def _first_above(below: np.ndarray, draws: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """[..., resamples] the first sample of which more than so many samples of a resample are at most as large, by bisection."""
+    low, high = np.zeros(places.shape, dtype=np.int64), np.full(places.shape, len(below) - 1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        above = np.einsum("...rb,rb->...r", below[middle], draws) > places
+        low, high = np.where(above, low, middle + 1), np.where(above, middle, high)
+    return low
 
 
 @lru_cache

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,8 +138,9 @@ class _Drawn:
         shape = (len(seeds), *tallies.shape[1:])
         flat = tallies.reshape(len(subjects), -1)
         drawn, lacking, done = np.empty((len(pool.metrics), resamples, len(seeds))), 0, 0
-        for counts in _subject_counts(_generator(seed, 0), len(subjects), resamples, flat.shape[1]):
-            pooled = (counts @ flat).reshape(-1, *shape)
+        for counts in _subject_counts(seed, len(subjects), resamples, flat.shape[1]):
+            # resamples lie next to one another in memory: the sums over classes that follow are short, and those over resamples long
+            pooled = np.moveaxis((flat.T @ counts.T).reshape(*shape, len(counts)), -1, 0)
             drawn[:, done : done + len(counts)] = pool.values(pooled)
             lacking += int((pool.support(pooled).sum(axis=1) == 0).any(axis=1).sum())
             done += len(counts)
@@ -172,13 +173,27 @@ def _noise(part: tuple[_Array, _Array], rng: np.random.Generator) -> _Array:
     return np.sqrt(beyond / levels)[:, None] * rng.standard_t(levels - 1, size=drawn.shape[1])
 
 
-def _subject_counts(rng: np.random.Generator, n_subjects: int, resamples: int, width: int) -> Iterator[_Array]:
+def _subject_counts(seed: int, n_subjects: int, resamples: int, width: int) -> Iterator[_Array]:
     """How often each subject is drawn, [chunk, S], until there are `resamples` rows; width: numbers a subject has."""
     chunk = max(1, _CHUNK // max(n_subjects, width))
+    if resamples <= chunk:
+        yield _all_counts(seed, n_subjects, resamples)
+        return
+    rng = _generator(seed, 0)
     for start in range(0, resamples, chunk):
-        rows = min(chunk, resamples - start)
-        drawn = rng.integers(n_subjects, size=(rows, n_subjects)) + n_subjects * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * n_subjects).reshape(rows, n_subjects).astype(np.float64)
+        yield _counts(rng, n_subjects, min(chunk, resamples - start))
+
+
+@lru_cache(maxsize=4)  # the runs of a board have the same people
+def _all_counts(seed: int, n_subjects: int, resamples: int) -> _Array:
+    counts = _counts(_generator(seed, 0), n_subjects, resamples)
+    counts.flags.writeable = False
+    return counts
+
+
+def _counts(rng: np.random.Generator, n_subjects: int, rows: int) -> _Array:
+    drawn = rng.integers(n_subjects, size=(rows, n_subjects)) + n_subjects * np.arange(rows)[:, None]
+    return np.bincount(drawn.ravel(), minlength=rows * n_subjects).reshape(rows, n_subjects).astype(np.float64)
 
 
 def _generator(seed: int, part: int) -> np.random.Generator:

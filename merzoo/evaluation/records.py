@@ -25,6 +25,9 @@ RESTORE = "restore the file, or delete it and resume the run"
 TIE = 1e-4  # of a probability: the same network asked twice on a GPU may call either of two classes this close the first
 
 
+_NUMBERS = frozenset((float, int))
+
+
 class ChosenEpochError(RunError):
     """The predictions of a fold are not those of the last epoch that it kept."""
 
@@ -159,11 +162,15 @@ class _Look:
             raise RunError(f"{self.where}: {field} is not {expected}; {self.remedy}")
 
     def text(self, value: object, field: str) -> None:
-        self.true(isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable(), field, f"printable text of 1 to {MAX_TEXT} characters")
+        self.true(_is_text(value), field, f"printable text of 1 to {MAX_TEXT} characters")
 
     def sequence(self, value: object, field: str) -> list[Any]:
         self.true(isinstance(value, list | tuple), field, "a list")
         return list(value)  # type: ignore[call-overload]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable()
 
 
 def _check_data(look: _Look, data: Mapping[str, Any]) -> None:
@@ -188,7 +195,7 @@ def _check_stage(look: _Look, stage: Mapping[str, Any], tested: set[str], run_su
     look.true(stage.get("scope") in ("fold", "run"), "stages.scope", '"fold" or "run"')
     subjects = look.sequence(stage.get("subjects"), "stages.subjects")
     look.true(bool(subjects), "stages.subjects", "at least one subject whom the stage was trained on")
-    for subject in subjects:
+    for subject in subjects if not all(map(_is_text, subjects)) else ():
         look.text(subject, "stages.subjects")
     look.true(is_count(stage.get("steps")), "stages.steps", "a count")
     look.true(is_number(stage.get("seconds")) and stage["seconds"] >= 0, "stages.seconds", "a number >= 0")
@@ -200,7 +207,11 @@ def _check_stage(look: _Look, stage: Mapping[str, Any], tested: set[str], run_su
 
 def _check_predictions(look: _Look, predictions: list[Any], fold: Fold, labels: tuple[str, ...], task: str) -> None:
     seen: set[str] = set()
+    names, subjects = (frozenset(labels) if task == "classes" else frozenset()), frozenset(fold.test_subjects)
     for p in predictions:
+        if type(p) is dict and _is_fine(p, subjects, names, len(labels)) and p["sample_id"] not in seen:
+            seen.add(p["sample_id"])
+            continue
         look.true(isinstance(p, Mapping), "predictions", "objects")
         look.text(p.get("sample_id"), "predictions.sample_id")
         sample = p["sample_id"]
@@ -213,6 +224,15 @@ def _check_predictions(look: _Look, predictions: list[Any], fold: Fold, labels: 
     expected = set(fold.test_ids)
     found = f"{len(seen & expected)} of them, {len(seen - expected)} others"
     look.true(seen == expected, "predictions", f"exactly the {len(expected)} test samples of fold {fold.fold_id} (found {found})")
+
+
+def _is_fine(p: dict[str, Any], subjects: frozenset[str], labels: frozenset[str], classes: int) -> bool:
+    """Whether a prediction of one label is as it should be, told in a tenth of the time that it takes to say what is wrong; False in doubt."""
+    sample, subject, label, shares = p.get("sample_id"), p.get("subject"), p.get("label"), p.get("probabilities")
+    if not (type(sample) is type(subject) is type(label) is str and type(shares) is list and "auxiliary" not in p):
+        return False
+    numbers = set(map(type, shares)) <= _NUMBERS and len(shares) == classes and min(shares) >= 0 and abs(sum(shares) - 1) <= SUM_TOLERANCE
+    return numbers and _is_text(sample) and subject in subjects and label in labels
 
 
 def _check_label(look: _Look, label: object, labels: tuple[str, ...], task: str, field: str) -> None:
