@@ -10,7 +10,7 @@ from typing import Any
 
 from merzoo.errors import UsageError
 from merzoo.evaluation.bootstrap import RESAMPLES
-from merzoo.files import dumps, make_folder, write_atomically
+from merzoo.files import make_folder, write_atomically
 from merzoo.leaderboard.entries import Entry, candidates, entry
 from merzoo.leaderboard.page import html
 from merzoo.leaderboard.reruns import merge
@@ -33,10 +33,15 @@ def build(
     source, site = Path(source), Path(site)
     board = collect(source, resamples, roots=roots, report=report)
     make_folder(site)
-    texts = {"index.html": html, "board.json": dumps, "board.md": markdown, "board.csv": scores_csv, "costs.csv": costs_csv}
+    texts = {"index.html": html, "board.json": _dumps, "board.md": markdown, "board.csv": scores_csv, "costs.csv": costs_csv}
     for name, text in texts.items():
         write_atomically(site / name, text(board))
     return board
+
+
+def _dumps(board: dict[str, Any]) -> str:
+    """On one line: with line ends, the standard library takes ten times as long."""
+    return json.dumps(board, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def collect(source: Path, resamples: int = RESAMPLES, *, roots: Mapping[str, Path] | None = None, report: Report | None = None) -> dict[str, Any]:

@@ -13,6 +13,8 @@ TOLERANCE = 1e-9  # absolute, and relative for larger numbers: sums in another o
 
 def differences(claim: Any, made: Any, where: str = "", relative: float = TOLERANCE, by: str = "made again") -> Iterator[str]:
     """Each place where a claim is other than what was made again, with both values. Numbers may differ by rounding. by: what the second value is."""
+    if claim == made:
+        return
     if isinstance(made, dict) and isinstance(claim, dict):
         for key in dict.fromkeys((*made, *claim)):
             inner = f"{where}.{plain(key, 60)}".lstrip(".")
@@ -20,7 +22,7 @@ def differences(claim: Any, made: Any, where: str = "", relative: float = TOLERA
                 yield f"{inner} is missing, {by} it is {_shown(made[key])}"
             elif key not in made:
                 yield f"{inner} is {_shown(claim[key])}, {by} there is none"
-            elif claim[key] is not made[key]:
+            else:
                 yield from differences(claim[key], made[key], inner, relative, by)
     elif isinstance(made, list | tuple) and isinstance(claim, list) and len(made) == len(claim):
         for at, (one, other) in enumerate(zip(claim, made, strict=True)):

@@ -20,6 +20,9 @@ PEEK = 2**20  # bytes at the end of a larger file, in which its last keys stand
 MAX_DEPTH = 32  # of lists and objects inside one another; a run's options reach about ten
 KINDS = ("scores", "cost")
 _TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_LARGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")  # without these no number is too large for a float
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = bytes.maketrans(b"[]{}", bytes((1, 255, 1, 255)))  # of depth, as int8
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -35,11 +38,12 @@ def read(path: Path) -> dict[str, Any]:
 
 def parse(raw: bytes, where: str) -> dict[str, Any]:
     """The JSON object in these bytes. Raises `ResultError` as `read`."""
-    depth = _depth(raw)
+    signs = _TEXT.sub(b"", raw)
+    depth = _depth(signs)
     if depth > MAX_DEPTH:
         raise ResultError(f"{where}: lists and objects lie {depth:,} deep inside one another, at most {MAX_DEPTH} are read; no result of merzoo does")
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite if _LARGE.search(signs) else None)
         if _SURROGATE.search(raw):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # UnicodeError is a ValueError
@@ -108,13 +112,10 @@ def _bytes(path: Path) -> bytes:
     return raw
 
 
-def _depth(raw: bytes) -> int:
-    """How deep lists and objects lie, told without parsing: a parser goes that deep too."""
-    signs = np.frombuffer(_TEXT.sub(b"", raw), dtype=np.uint8)
-    steps = np.zeros(len(signs), dtype=np.int8)
-    steps[(signs == ord("[")) | (signs == ord("{"))] = 1
-    steps[(signs == ord("]")) | (signs == ord("}"))] = -1
-    return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
+def _depth(signs: bytes) -> int:
+    """How deep lists and objects lie in JSON without its texts, told without parsing: a parser goes that deep too."""
+    brackets = np.frombuffer(signs.translate(_STEP, _NO_BRACKETS), dtype=np.int8)
+    return int(np.cumsum(brackets, dtype=np.int64).max(initial=0))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
