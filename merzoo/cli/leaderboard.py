@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,7 +96,7 @@ def build(
     from merzoo.leaderboard.build import build as make
 
     with progress() as report:
-        board = make(folder, out, roots=parse_roots(root or ()), report=report)
+        board = make(folder, out, roots=parse_roots(root or ()), jobs=os.cpu_count() or 1, report=report)
     if json:
         print_json(board)
         return

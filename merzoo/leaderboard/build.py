@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 from merzoo.errors import UsageError
 from merzoo.evaluation.bootstrap import RESAMPLES
 from merzoo.files import make_folder, write_atomically
-from merzoo.leaderboard.entries import Entry, candidates, entry
+from merzoo.leaderboard.entries import Entry, candidates
+from merzoo.leaderboard.judging import Report, judged
 from merzoo.leaderboard.page import html
 from merzoo.leaderboard.reruns import merge
 from merzoo.leaderboard.tables import costs_csv, markdown, scores_csv
@@ -20,18 +23,23 @@ from merzoo.text import plain
 
 SCHEMA = 2
 SHARED = ("data", "protocol", "task", "labels", "tested", "truth_sha256")  # of all rows of a group
-Report = Callable[[str, int, int], None]  # what is done, how many, of how many
 
 
 def build(
-    source: Path | str, site: Path | str, resamples: int = RESAMPLES, *, roots: Mapping[str, Path] | None = None, report: Report | None = None
+    source: Path | str,
+    site: Path | str,
+    resamples: int = RESAMPLES,
+    *,
+    roots: Mapping[str, Path] | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
 ) -> dict[str, Any]:
     """Write index.html, board.json, board.md, board.csv and costs.csv into `site` and return the board (see `collect`).
 
     Raises `UsageError` where `source` is no folder or holds neither a result file nor an evaluation run, `RunError` where `site` cannot be written.
     """
     source, site = Path(source), Path(site)
-    board = collect(source, resamples, roots=roots, report=report)
+    board = collect(source, resamples, roots=roots, jobs=jobs, report=report)
     make_folder(site)
     texts = {"index.html": html, "board.json": _dumps, "board.md": markdown, "board.csv": scores_csv, "costs.csv": costs_csv}
     for name, text in texts.items():
@@ -44,7 +52,9 @@ def _dumps(board: dict[str, Any]) -> str:
     return json.dumps(board, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def collect(source: Path, resamples: int = RESAMPLES, *, roots: Mapping[str, Path] | None = None, report: Report | None = None) -> dict[str, Any]:
+def collect(
+    source: Path, resamples: int = RESAMPLES, *, roots: Mapping[str, Path] | None = None, jobs: int = 1, report: Report | None = None
+) -> dict[str, Any]:
     """{"schema", "groups": [{"data", "protocol", "task", "labels", "tested", "truth_sha256", "metrics", "rows", "references"}], "costs", "left_out": [{"run",
     "reason"}]}.
 
@@ -53,17 +63,19 @@ def collect(source: Path, resamples: int = RESAMPLES, *, roots: Mapping[str, Pat
     "paper", "fidelity"; and "rerun" (`merzoo.leaderboard.reruns.merge`). Best first by the first metric (UF1, or AU F1 where clips carry several labels);
     those whose run.json says "reference": true stand apart. Costs are what `cost` files say, without the single times and the measurements at fault, in
     order of model, preset and device. A run that is there twice, as a folder and a file or as a copy, is there once.
-    roots: where data sets lie, by name. The same folder gives the same board, wherever it lies and whenever it is made.
+    roots: where data sets lie, by name. jobs: processes among which many results are shared (a script that asks for several needs
+    `if __name__ == "__main__":`). report: told what is done, how much and of how much. The same folder gives the same board, wherever it lies and
+    whenever it is made.
     """
     if not source.is_dir():
         raise UsageError(f"{source} is not a folder; give the folder that holds the results")
     desk = Desk(roots, each=True)
-    paths, found = [*candidates(source)], []
-    for at, path in enumerate(paths):
-        if report:
-            report("checking results", at, len(paths))
-        if (made := entry(path, path.relative_to(source).as_posix(), desk, resamples)) is not None:
-            found.append(made)
+    with threadpool_limits(1, user_api="blas"):  # products of small matrices, which threads only make wait for one another
+        found = judged([*candidates(source)], source, desk, resamples, jobs, report or (lambda what, done, total: None))
+        return _board(found, source, desk, resamples)
+
+
+def _board(found: Sequence[Entry], source: Path, desk: Desk, resamples: int) -> dict[str, Any]:
     if not found:
         remedy = "make one with merzoo evaluate or merzoo leaderboard export"
         raise UsageError(f"neither a result file nor an evaluation run lies below {source} (folders with run.json and folds); {remedy}")

@@ -13,6 +13,7 @@ from merzoo.evaluation.audit_data import HINT, Truth, open_named
 from merzoo.registry import registry
 from merzoo.results.about import about
 from merzoo.specs import ModelSpec
+from merzoo.text import plain
 
 
 class Desk:
@@ -38,7 +39,8 @@ class Desk:
         """The model of that name, or why there is none here."""
         if name not in self._models:
             try:
-                self._models[name] = registry().model(name)
+                known = "model" in registry().kinds_of(name)  # to look for near names takes longer than all that is asked of a file
+                self._models[name] = registry().model(name) if known else f"no model '{plain(name, 80)}' is installed here"
             except MerzooError as error:
                 self._models[name] = str(error)
         return self._models[name]
