@@ -72,7 +72,7 @@ def check(
     value = read(file)
     with progress() as report:
         report(f"checking {file.name}", 0, 1)
-        verdict = judge(value, file, Desk(parse_roots(root or ()), remap=remap, skip=skip))
+        verdict = judge(value, file, Desk(parse_roots(root or ()), remap=remap, skip=skip), deep=True)
     if json:
         print_json({"file": str(file), **_told(file, value, verdict)})
     else:

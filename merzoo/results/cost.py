@@ -195,6 +195,9 @@ def _summary(one: Mapping[str, Any]) -> Iterator[str]:
     made: dict[str, Any] = {"summary": summary(one["samples_us"])}
     if one.get("device_us") is not None:
         made["device_p50"] = float(np.median(one["device_us"]))
+    if one.get("per_second") is not None:
+        items = one["about"].get("frames") if one["scenario"] == "predict" else 1 if one["scenario"] == "views" else one.get("batch")
+        made["per_second"] = 1e6 * float(items) / made["summary"]["p50"] if isinstance(items, int | float) else None
     for name, again in made.items():
         yield from (f"{called(one)}: {line}" for line in differences(one.get(name), again, name))
     if one.get("device_us") is None and one.get("device_p50") is not None:

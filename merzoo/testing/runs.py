@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,17 +50,17 @@ def facts(table: pd.DataFrame, **changed: Any) -> dict[str, Any]:
     }
 
 
-def record(table: pd.DataFrame, fold: Fold, seed: int, skill: float = 0.5, epochs: int = 0) -> dict[str, Any]:
+def record(table: pd.DataFrame, fold: Fold, seed: int, skill: float = 0.5, epochs: int = 0, labels: Sequence[str] = LABELS) -> dict[str, Any]:
     """A fold record in which a share `skill` of the predictions is right by construction and the rest is drawn at random.
 
-    epochs: how many to keep as `evaluate --audit` does; all but the last are drawn at random.
+    epochs: how many to keep as `evaluate --audit` does; all but the last are drawn at random. labels: the class list.
     """
     rng = np.random.default_rng([seed, *fold.fold_id.encode()])
     rows = table.set_index("sample_id").loc[list(fold.test_ids)]
     predictions: list[dict[str, Any]] = []
     for sample, row in rows.iterrows():
-        guess = LABELS.index(row["emotion"]) if rng.random() < skill else int(rng.integers(3))
-        shares = rng.dirichlet([1, 1, 1])
+        guess = [*labels].index(row["emotion"]) if rng.random() < skill else int(rng.integers(len(labels)))
+        shares = rng.dirichlet([1] * len(labels))
         top = int(shares.argmax())
         shares[[guess, top]] = shares[[top, guess]]
         predictions.append({"sample_id": sample, "subject": row["subject"], "label": row["emotion"], "probabilities": shares.tolist()})
@@ -72,7 +73,7 @@ def record(table: pd.DataFrame, fold: Fold, seed: int, skill: float = 0.5, epoch
     }
     if epochs:
         last = [int(np.argmax(p["probabilities"])) for p in predictions]
-        made["oracle"] = {"stage": "supervised", "epochs": [*rng.integers(len(LABELS), size=(epochs - 1, len(last))).tolist(), last]}
+        made["oracle"] = {"stage": "supervised", "epochs": [*rng.integers(len(labels), size=(epochs - 1, len(last))).tolist(), last]}
     return made
 
 
@@ -81,5 +82,16 @@ def write_run(path: Path, table: pd.DataFrame, skill: float = 0.5, folds: int | 
     run = RunFolder.create(path, facts(table, **changed))
     for seed in run.seeds:
         for fold in run.protocol.folds[:folds]:
-            run.write_fold(seed, fold.fold_id, record(table, fold, seed, skill, epochs))
+            run.write_fold(seed, fold.fold_id, record(table, fold, seed, skill, epochs, run.labels))
     return run
+
+
+def write_synthetic_run(path: Path, part: str = "tiny", **changed: Any) -> RunFolder:
+    """A run on the clips of the synthetic faces, whose labels and folds can be compared with the data set. Other arguments: as `write_run`."""
+    from merzoo.data.synthetic import SyntheticFaces
+
+    faces = SyntheticFaces(part)
+    table = faces.table()
+    micro = table[table["kind"] == "micro"]
+    data = {"name": faces.name, "part": part, "macro": None, "manifest_hash": faces.manifest_hash, "samples": len(micro), "subjects": micro["subject"].nunique()}
+    return write_run(path, micro, **{"labels": list(faces.labels), "data": data, "options": {}, **changed})
