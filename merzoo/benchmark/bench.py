@@ -17,9 +17,9 @@ from merzoo.benchmark.sampling import Limits
 from merzoo.training.machine import Machine
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
-    """A machine to measure on. max_batch: where a sweep over batch sizes ends at the latest."""
+    """A machine to measure on. limits: of the next measurement. max_batch: where a sweep over batch sizes ends at the latest."""
 
     machine: Machine
     limits: Limits = field(default_factory=Limits)

@@ -27,7 +27,9 @@ MEMORY_SHARE = 0.5  # of what is free that a batch may be expected to take
 
 def latency(subject: Subject, variant: Variant) -> None:
     """One sample a call, as a video stream asks for it."""
-    _tried(subject, "latency", variant, 1, subject.bench.limits)
+    found = _tried(subject, "latency", variant, 1, subject.bench.limits)
+    if found is not None:
+        found["energy_joules"] = energy(subject, variant, 1)
 
 
 def throughput(subject: Subject, variant: Variant) -> None:
@@ -45,11 +47,13 @@ def throughput(subject: Subject, variant: Variant) -> None:
             break
         rates[batch] = found["per_second"]
         batch *= 2
-    if rates:
-        best = knee(rates)
-        for each in subject.measurements:
-            same = all(each[name] == getattr(variant, name) for name in ("precision", "layout", "mode"))
-            each["knee"] |= each["scenario"] == "throughput" and same and each["batch"] == best
+    if not rates:
+        return
+    best = knee(rates)
+    how = {"scenario": "throughput", "precision": variant.precision, "layout": variant.layout, "mode": variant.mode, "batch": best}
+    for each in subject.measurements:
+        if how.items() <= each.items():
+            each["knee"], each["energy_joules"] = True, energy(subject, variant, best)
 
 
 def knee(rates: Mapping[int, float]) -> int:
@@ -96,7 +100,7 @@ def _tried(subject: Subject, scenario: str, variant: Variant, batch: int, limits
 
 
 def measure(subject: Subject, scenario: str, variant: Variant, batch: int, limits: Limits) -> Measurement:
-    """Time the network in a variant at a batch size, with all checks, memory and energy."""
+    """Time the network in a variant at a batch size, with all checks, and count its memory."""
     bench, network = subject.bench, subject.recognizer
     lay_out(network, "contiguous")
     with flags("fp32", bench.device):
@@ -104,13 +108,21 @@ def measure(subject: Subject, scenario: str, variant: Variant, batch: int, limit
     with flags(variant.precision, bench.device):
         forward = runner(network, variant, subject.inputs.fresh(batch), bench.device)
         found = timed(scenario, forward, checks, bench, subject.inputs, variant, batch, limits)
-        run = _on_one(forward, subject.inputs.fresh(batch))
         if variant.mode != "cuda-graph":  # whose memory is taken at the capture
-            found["peak_bytes"] = peak_bytes(run, bench.device)
-        if bench.meter is not None:
-            found["energy_joules"] = bench.meter.of_call(run, bench.clock.synchronise)
+            found["peak_bytes"] = peak_bytes(_on_one(forward, subject.inputs.fresh(batch)), bench.device)
     found["floor_us"] = subject.work.floor_us(batch, variant.precision, bench.roofline)
     return found
+
+
+def energy(subject: Subject, variant: Variant, batch: int) -> float | None:
+    """Joules of one call, where the device has a meter."""
+    bench = subject.bench
+    if bench.meter is None:
+        return None
+    values = subject.inputs.fresh(batch)
+    with flags(variant.precision, bench.device):
+        run = _on_one(runner(subject.recognizer, variant, values, bench.device), values)
+        return bench.meter.of_call(run, bench.clock.synchronise)
 
 
 def _eager(network: torch.nn.Module, values: Batch) -> Tensor:

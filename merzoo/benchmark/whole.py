@@ -90,7 +90,7 @@ def views(subject: Subject) -> None:
     for name, choices in subject.recognizer.test_views.items():
         for number, view in enumerate(choices):
             if view not in choices[:number]:  # a look may be given twice
-                about = {"input": name, "view": view.kind}
+                about = {"input": name, "view": view.kind, **({"look": number + 1} if len(choices) > 1 else {})}
                 subject.measurements.append(_repeated("views", _in_turn(make_view(view), shown), subject.bench, about, items=1))
 
 
