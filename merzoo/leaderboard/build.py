@@ -63,9 +63,9 @@ def collect(
     "paper", "fidelity"; and "rerun" (`merzoo.leaderboard.reruns.merge`). Best first by the first metric (UF1, or AU F1 where clips carry several labels);
     those whose run.json says "reference": true stand apart. Costs are what `cost` files say, without the single times and the measurements at fault, in
     order of model, preset and device. A run that is there twice, as a folder and a file or as a copy, is there once.
-    roots: where data sets lie, by name. jobs: processes among which many results are shared (a script that asks for several needs
-    `if __name__ == "__main__":`). report: told what is done, how much and of how much. The same folder gives the same board, wherever it lies and
-    whenever it is made.
+    resamples: of run folders and of differences; a file's claim is made again as it was made. roots: where data sets lie, by name. jobs: processes among
+    which many results are shared (a script that asks for several needs `if __name__ == "__main__":`). report: told what is done, how much and of how much.
+    The same folder gives the same board, wherever it lies and whenever it is made.
     """
     if not source.is_dir():
         raise UsageError(f"{source} is not a folder; give the folder that holds the results")

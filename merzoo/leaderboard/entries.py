@@ -66,7 +66,7 @@ def entry(path: Path, name: str, desk: Desk, resamples: int) -> Entry | None:
     try:
         if path.is_dir():
             return _of_folder(path, name, desk, resamples)
-        return _of_file(path, name, desk, resamples)
+        return _of_file(path, name, desk)
     except MerzooError as error:
         return Entry(name, reason=str(error))
     except Exception as error:
@@ -98,11 +98,11 @@ def _of_folder(path: Path, name: str, desk: Desk, resamples: int) -> Entry:
     return _scored(name, made, run, "consistent" if whole else "own run", told)
 
 
-def _of_file(path: Path, name: str, desk: Desk, resamples: int) -> Entry | None:
+def _of_file(path: Path, name: str, desk: Desk) -> Entry | None:
     value = read_if_result(path)
     if value is None:
         return None
-    verdict = check(value, path, desk, resamples)
+    verdict = check(value, path, desk)
     if verdict.status != "consistent":
         raise ResultError(verdict.reason)
     if value["kind"] == "cost":

@@ -88,21 +88,22 @@ def _weights(value: Mapping[str, Any], desk: Desk) -> Check:
     spec = next((spec for spec in model.weights if spec.tag == weights["tag"]), None)
     if spec is None or spec.sha256 != weights["sha256"]:
         there = "the plugin has none of that tag" if spec is None else f"the plugin's hash to {spec.sha256[:12]}…"
-        return Check(WEIGHTS, "failed", f"'{plain(weights['tag'], 80)}' ({plain(weights['sha256'], 12)}…) was timed, and {there}")
+        return Check(WEIGHTS, "failed", f"'{plain(weights['tag'], 80)}' ({plain(weights['sha256'][:12])}…) was timed, and {there}")
     return Check(WEIGHTS, "passed", f"'{spec.tag}' is the plugin's ({spec.sha256[:12]}…)")
 
 
 def _facts(value: Mapping[str, Any]) -> Check:
     """What is said once for all measurements."""
     found = []
-    for name, least in (("parameters", 0), ("looks", 1)):
+    for name, least in (("parameters", 0), ("looks", 1), ("bytes", 0)):
         if not (is_count(value.get(name)) and value[name] >= least):
             found.append(f"{name} is {_shown(value.get(name))}, no whole number of at least {least}")
-    found += [f"{name} is {_shown(value.get(name))}, neither null nor a count" for name in ("flops", "bytes") if not _none_or(value.get(name), is_count)]
+    if not _none_or(value.get("flops"), is_count):
+        found.append(f"flops is {_shown(value.get('flops'))}, neither null nor a count")
     inputs = value.get("inputs")
     if not isinstance(inputs, Mapping) or not all(is_text(name) and isinstance(shape, list) and all(map(is_count, shape)) for name, shape in inputs.items()):
         found.append("inputs is no object of shapes")
-    if not _none_or(value.get("roofline"), _is_roofline):
+    if not _is_roofline(value.get("roofline")):
         found.append("roofline does not hold positive rates of copying and of matrix products")
     found += _noise(value.get("noise"))
     skipped = value.get("skipped")
@@ -121,8 +122,6 @@ def _is_roofline(roofline: Any) -> bool:
 
 
 def _noise(noise: Any) -> Iterator[str]:
-    if noise is None:
-        return
     blocks = noise.get("blocks_us") if isinstance(noise, Mapping) else None
     if not isinstance(blocks, list) or not blocks or not all(map(_positive, blocks)):
         yield "noise.blocks_us is no list of times"
@@ -169,12 +168,13 @@ def _fields(one: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {_shown(one.get(name))}, neither null nor a number >= 0"
     warm_up, check = one.get("warm_up"), one.get("check")
     fine = isinstance(warm_up, Mapping) and is_count(warm_up.get("calls")) and is_number(warm_up.get("seconds")) and isinstance(warm_up.get("steady"), bool)
-    if warm_up is not None and not fine:
+    if not fine:
         yield "warm_up is not {calls, seconds, steady}"
-    numbers = [check.get(name) for name in CHECK[:2]] if isinstance(check, Mapping) else ["none"]
-    if check is not None and not (isinstance(check, Mapping) and isinstance(check.get("ok"), bool) and all(_none_or(number, is_number) for number in numbers)):
+    if check is None:
+        return
+    if not (isinstance(check, Mapping) and isinstance(check.get("ok"), bool) and (not check["ok"] or all(is_number(check.get(name)) for name in CHECK[:2]))):
         yield "check is not {error, tolerance, ok}"
-    elif check is not None and not check["ok"] and not one.get("faults"):
+    elif not check["ok"] and not one.get("faults"):
         yield "its outputs are not those of the reference, and no fault is told"
 
 

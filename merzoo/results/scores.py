@@ -10,7 +10,6 @@ from typing import Any
 from merzoo.errors import MerzooError, MerzooWarning, ResultError
 from merzoo.evaluation.audit import read_records, record_checks
 from merzoo.evaluation.audit_data import FOLDS, HINT, LABELS, Truth, folds_check, labels_check
-from merzoo.evaluation.bootstrap import RESAMPLES
 from merzoo.evaluation.checks import Check, verdict
 from merzoo.evaluation.records import check_data
 from merzoo.evaluation.run import Run
@@ -26,7 +25,7 @@ SHARED = ("model", "preset", "parts", "options", "environment")  # of run.json, 
 NEEDED = frozenset(("folds", DATA, LABELS, CLAIM, START))
 
 
-def check_scores(value: Mapping[str, Any], path: Path, desk: Desk, resamples: int = RESAMPLES) -> Verdict:
+def check_scores(value: Mapping[str, Any], path: Path, desk: Desk) -> Verdict:
     """What a board makes of the content of a `scores` file (of `merzoo.results.reading.read`); fields are read with distrust. path: for messages."""
     checks = [envelope(value)]
     if checks[0].status == "failed":
@@ -47,16 +46,16 @@ def check_scores(value: Mapping[str, Any], path: Path, desk: Desk, resamples: in
     if any(faults.values()) or run.missing() or run.stray() or not records:
         checks.append(Check(CLAIM, "not checked", "its folds are not as they should be, so nothing is made of them"))
         return Verdict("scores", checks, NEEDED, None, run)
-    made, claim = again(run, value.get("result"), resamples)
+    made, claim = again(run, value.get("result"))
     return Verdict("scores", [*checks, claim], NEEDED, made, run)
 
 
-def again(run: Run, claim: Any, resamples: int = RESAMPLES) -> tuple[dict[str, Any] | None, Check]:
+def again(run: Run, claim: Any) -> tuple[dict[str, Any] | None, Check]:
     """The result made from the predictions alone, and whether the claim is the same."""
     try:
         with warnings.catch_warnings():  # absent classes stand in the result
             warnings.simplefilter("ignore", MerzooWarning)
-            made = result(run, resamples)
+            made = result(run)
     except MerzooError as error:
         return None, Check(CLAIM, "failed", str(error))
     found = [*differences(claim, made)] if isinstance(claim, Mapping) else ["there is no claim"]
@@ -79,7 +78,7 @@ def starting(run: Run, desk: Desk) -> Check:
         return Check(START, "not checked", f"{told}: whom they were trained on is not known")
     found = []
     if spec.sha256 != weights["sha256"]:
-        found.append(f"'{tag}' hashes to {plain(weights['sha256'], 12)}… in the run, to {spec.sha256[:12]}… in the plugin")
+        found.append(f"'{tag}' hashes to {plain(weights['sha256'][:12])}… in the run, to {spec.sha256[:12]}… in the plugin")
     people = frozenset(spec.trained_on.get("subjects", ()))
     if not people:
         found.append(f"the plugin does not say on whom '{tag}' was trained")
@@ -101,7 +100,7 @@ def _data(value: Mapping[str, Any], desk: Desk, path: Path) -> tuple[Truth | Non
     if isinstance(truth, str):
         return None, Check(DATA, "not checked", truth)
     if truth.manifest_hash != data["manifest_hash"]:
-        said = plain(data["manifest_hash"], 12)
+        said = plain(data["manifest_hash"][:12])
         return None, Check(DATA, "failed", f"{name} here has the manifest {truth.manifest_hash[:12]}…, the file was made on {said}…; {HINT}")
     return truth, Check(DATA, "passed", f"{name} is here, and its manifest {truth.manifest_hash[:12]}… is the file's")
 
@@ -109,7 +108,7 @@ def _data(value: Mapping[str, Any], desk: Desk, path: Path) -> tuple[Truth | Non
 def _told_twice(value: Mapping[str, Any], run: PackedRun) -> Check:
     """What the file says of model, machine and data is what its run says."""
     twice = {**{name: (value.get(name), run.facts.get(name)) for name in SHARED}, "kind": ("evaluation", run.facts["kind"])}
-    data, facts = value["data"], run.facts["data"]
+    data, facts = value["data"] if isinstance(value.get("data"), Mapping) else {}, run.facts["data"]
     twice |= {f"data.{name}": (data.get(name), facts.get(name)) for name in ("name", "part", "macro", "manifest_hash", "samples", "subjects")}
     twice["created"] = (value.get("created"), run.facts.get("created"))
     found = [line for name, (said, told) in twice.items() for line in differences(said, told, name, by="in its run")]

@@ -98,8 +98,8 @@ def _numbers(paper: Any) -> dict[str, Any]:
     """ "data protocol metric …" -> value."""
     if paper is None:
         return {}
-    names = ("data", "part", "protocol", "macro", "preset", "metric")
-    return {" ".join(filter(None, (row.get(name, "") for name in names))): row.get("value") for row in paper["reported"]}
+    rows = ({"preset": "full", **row} for row in paper["reported"])
+    return {" ".join(row[name] for name in ("data", "part", "protocol", "macro", "preset", "metric") if row.get(name)): row.get("value") for row in rows}
 
 
 def is_text(text: Any, least: int = 1, most: int = MAX_TEXT) -> bool:
