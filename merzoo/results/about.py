@@ -77,5 +77,7 @@ def _rows(lines: list[str]) -> list[list[str]]:
 def _cell(text: str) -> str:
     """Markdown as plain text: code, emphasis and links are their words."""
     parts = text.replace("\\|", "|").split("`")
+    if len(parts) % 2 == 0:  # a backtick without its other half
+        parts = [text]
     parts[::2] = [_MARKS.sub("", _LINK.sub(r"\1", part)) for part in parts[::2]]
     return plain("".join(parts).strip(), MAX_CELL)

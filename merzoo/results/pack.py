@@ -54,7 +54,8 @@ def pack(run: RunFolder, by: str = "", joined: bool | None = None) -> dict[str, 
         "kind": "scores",
         "created": str(facts["created"]),
         "by": by,
-        **{key: facts.get(key) for key in ("model", "preset", "parts", "options", "environment")},
+        **{key: facts[key] for key in ("model", "preset", "parts", "environment")},
+        "options": facts.get("options", {}),  # older runs do not say
         **about(facts["model"]),
     }
     data = {key: facts["data"].get(key) for key in DATA}

@@ -21,7 +21,7 @@ from merzoo.results.verdict import Verdict, envelope, environment, reported
 from merzoo.text import plain
 
 DATA, CLAIM, START = "data set", "claimed scores", "starting weights"
-SHARED = ("model", "preset", "parts", "options", "environment")  # of run.json, in the envelope too
+SHARED = ("model", "preset", "parts", "environment", "created")  # of run.json, in the envelope too
 NEEDED = frozenset(("folds", DATA, LABELS, CLAIM, START))
 
 
@@ -110,7 +110,7 @@ def _told_twice(value: Mapping[str, Any], run: PackedRun) -> Check:
     twice = {**{name: (value.get(name), run.facts.get(name)) for name in SHARED}, "kind": ("evaluation", run.facts["kind"])}
     data, facts = value["data"] if isinstance(value.get("data"), Mapping) else {}, run.facts["data"]
     twice |= {f"data.{name}": (data.get(name), facts.get(name)) for name in ("name", "part", "macro", "manifest_hash", "samples", "subjects")}
-    twice["created"] = (value.get("created"), run.facts.get("created"))
+    twice["options"] = (value.get("options"), run.facts.get("options", {}))
     found = [line for name, (said, told) in twice.items() for line in differences(said, told, name, by="in its run")]
     if share := run.facts.get("flip_labels"):
         found.append(f"a share of {share:g} of its training labels was flipped, which is an experiment and no score")

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = ("negative", "positive", "surprise")
+ENVIRONMENT = {
+    "python": "3.12.1",
+    "merzoo": "0.1.0",
+    "torch": "2.11.0",
+    "numpy": "2.3.0",
+    "platform": "Linux",
+    "cpu": "toy cpu",
+    "device": "cpu",
+    "threads": 1,
+}
 
 
 def clip_table(subjects: int = 6, samples: int = 4, seed: int = 0) -> pd.DataFrame:
@@ -45,7 +55,7 @@ def facts(table: pd.DataFrame, **changed: Any) -> dict[str, Any]:
         "labels": list(LABELS),
         "seeds": [0],
         "precision": "fp32",
-        "environment": {"python": "3.12.1", "torch": "2.11.0", "numpy": "2.3.0", "platform": "Linux", "cpu": "toy cpu", "device": "cpu", "threads": 1},
+        "environment": dict(ENVIRONMENT),
         **changed,
     }
 
