@@ -118,7 +118,8 @@ def _of_file(path: Path, name: str, desk: Desk) -> Entry | None:
 def _scored(name: str, made: dict[str, Any], run: Run, status: str, told: Mapping[str, Any]) -> Entry:
     row = {"run": name, **made, "source": name, "status": status, **told, "rerun": None}
     states = [record["state_sha256"] for record in run.folds()]
-    very = json.dumps([run.facts.get("created"), made["model"], made["environment"], states], sort_keys=True)
+    what = [made[key] for key in ("model", "data", "protocol", "seeds", "environment", "scores")]
+    very = json.dumps([run.facts.get("created"), what, states], sort_keys=True)
     same = json.dumps([made[key] for key in ("model", "preset", "parts", "weights")] + [run.facts.get("options"), run.facts.get("views")], sort_keys=True)
     return Entry(name, row=row, run=very, same=same)
 

@@ -103,6 +103,6 @@ def write_synthetic_run(path: Path, part: str = "tiny", **changed: Any) -> RunFo
     faces = SyntheticFaces(part)
     table = faces.table()
     micro = table[table["kind"] == "micro"]
-    data = {"name": faces.name, "part": part, "macro": None, "manifest_hash": faces.manifest_hash}
+    data: dict[str, Any] = {"name": faces.name, "part": part, "macro": None, "manifest_hash": faces.manifest_hash}
     data |= {"samples": len(micro), "subjects": micro["subject"].nunique()}
     return write_run(path, micro, **{"labels": list(faces.labels), "data": data, "options": {}, **changed})
