@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHORT = "strategy.autoencoder.steps=2,strategy.pretext.steps=2,strategy.fine_tuning.epochs=1"
 SMALLER = {  # in a document: in this test
     "synthetic:development": "synthetic:tiny",
+    "synthetic-development": "synthetic-tiny",
     "synthetic:weights": "synthetic:tiny",
     "make demo": f"make -n -C {ROOT} demo",
     "make test": f"make -n -C {ROOT} test",
