@@ -4,10 +4,12 @@
     python benchmarks/gpu_suite.py --compare FIRST SECOND          what differs between two such runs on one machine
     python benchmarks/gpu_suite.py --reduced --device cpu --out DIR    small models and few samples, to try the suite itself
 
-What matters most comes first and is measured for all models before the next begins: latency, throughput, training steps, views, prediction, then further
-precisions, loading, and compiled networks. What the limit leaves no time for is among what each file says was skipped. Clocks and settings of the device are
-left as they are. `--compare` takes every median but those of loading, which are the file system's; it ends with 1 where one differs by more than 5 % and the
-fixed matrix product between the measurements of that model did not vary by more than 3 %.
+What matters most comes first and is measured for all models before the next begins: latency, throughput, training steps, CUDA graphs, views, prediction,
+then further precisions, loading, and compiled networks. What the limit leaves no time for is among what each file says was skipped. Clocks and settings of the
+device are left as they are.
+
+`--compare` takes every median but those of loading, which are the file system's; it ends with 1 where one differs by more than 5 % and the fixed matrix product
+between the measurements of that model did not vary by more than 3 %.
 """
 
 from __future__ import annotations
@@ -59,9 +61,10 @@ def _variants(mode: Mode, *precisions: Precision) -> tuple[Variant, ...]:
 
 
 GPU = (
-    Pass("latency", (*_variants("eager", "fp32", "bf16"), *_variants("cuda-graph", "bf16")), 4.0, 10),
+    Pass("latency", _variants("eager", "fp32", "bf16"), 4.0, 10),
     Pass("throughput", _variants("eager", "bf16"), 2.0, 15),
     Pass("train-step", _variants("eager", "bf16"), 1.5, 10),
+    Pass("latency", _variants("cuda-graph", "bf16"), 2.0, 10),
     Pass("views", (), 0.5, 3),
     Pass("predict", (), 2.0, 10),
     Pass("throughput", _variants("eager", "fp32"), 2.0, 15),

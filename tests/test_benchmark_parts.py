@@ -17,7 +17,7 @@ from merzoo.benchmark.memory import free_bytes, peak_bytes
 from merzoo.benchmark.noise import LIMIT, Noise, told
 from merzoo.benchmark.record import file_name
 from merzoo.benchmark.run import SCENARIOS, Scenario, known, tasks
-from merzoo.benchmark.variants import Variant, choose, flags, impossible, lay_out, runner
+from merzoo.benchmark.variants import Precision, Variant, choose, flags, impossible, lay_out, runner
 from merzoo.errors import UnknownNameError
 from merzoo.interfaces import Batch
 from merzoo.training.machine import Machine
@@ -165,6 +165,20 @@ def test_variants_of_a_gpu() -> None:
     assert eager == ["fp32", "tf32", "bf16", "fp16"]
     for mode in ("compiled", "cuda-graph"):
         assert [variant.precision for variant in made if variant.mode == mode] == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize(("precision", "rounds"), [("fp32", False), ("tf32", True), ("bf16", False), ("fp16", False)])
+def test_what_a_gpu_may_round_is_set_and_restored(precision: Precision, rounds: bool) -> None:
+    def allowed() -> list[bool]:
+        return [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
+
+    before = allowed()
+    with pytest.raises(ZeroDivisionError), flags(precision, torch.device("cuda")):
+        assert allowed() == [rounds, rounds]
+        raise ZeroDivisionError
+    assert allowed() == before
+    with flags(precision, CPU):
+        assert allowed() == before
 
 
 def test_layouts_change_memory_and_no_number() -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from merzoo.data.clips import Clips
-from merzoo.data.sources import open_clips
+from merzoo.data.sources import open_clips, open_dataset
 from merzoo.recognizer import Recognizer
 from merzoo.specs import Preprocessing
 from merzoo.training.data import TrainingData
 
 DATA = "synthetic:tiny"
-COPIES = 8  # of each clip: 16 of them would make smaller batches than a paper's
 
 
-def training_data(recognizer: Recognizer) -> TrainingData:
-    """What a strategy is handed: each micro-expression eight times, and the macro clips of others."""
+def training_data(recognizer: Recognizer, copies: int) -> TrainingData:
+    """What a strategy is handed: the micro-expressions, each several times, and the macro clips of others."""
     data = open_clips(DATA, recognizer.preprocessing)
     micro, macro = (Clips(data, kind) for kind in ("micro", "macro"))
-    return TrainingData(Clips(data, "micro", np.tile(micro.positions, COPIES)), macro, data.labels, recognizer.train_views)
+    return TrainingData(Clips(data, "micro", np.tile(micro.positions, copies)), macro, data.labels, recognizer.train_views)
 
 
 def few(preprocessing: Preprocessing, count: int) -> Clips:
@@ -29,6 +28,4 @@ def few(preprocessing: Preprocessing, count: int) -> Clips:
 
 def labels() -> tuple[str, ...]:
     """The classes of the clips."""
-    from merzoo.data.sources import open_dataset
-
     return tuple(open_dataset(DATA).labels)

@@ -27,9 +27,7 @@ MEMORY_SHARE = 0.5  # of what is free that a batch may be expected to take
 
 def latency(subject: Subject, variant: Variant) -> None:
     """One sample a call, as a video stream asks for it."""
-    found = _tried(subject, "latency", variant, 1, subject.bench.limits)
-    if found is not None:
-        found["energy_joules"] = energy(subject, variant, 1)
+    _tried(subject, "latency", variant, 1, subject.bench.limits)
 
 
 def throughput(subject: Subject, variant: Variant) -> None:
@@ -53,7 +51,7 @@ def throughput(subject: Subject, variant: Variant) -> None:
     how = {"scenario": "throughput", "precision": variant.precision, "layout": variant.layout, "mode": variant.mode, "batch": best}
     for each in subject.measurements:
         if how.items() <= each.items():
-            each["knee"], each["energy_joules"] = True, energy(subject, variant, best)
+            each["knee"], each["energy_joules"] = True, _energy_again(subject, variant, best)
 
 
 def knee(rates: Mapping[int, float]) -> int:
@@ -110,19 +108,19 @@ def measure(subject: Subject, scenario: str, variant: Variant, batch: int, limit
         found = timed(scenario, forward, checks, bench, subject.inputs, variant, batch, limits)
         if variant.mode != "cuda-graph":  # whose memory is taken at the capture
             found["peak_bytes"] = peak_bytes(_on_one(forward, subject.inputs.fresh(batch)), bench.device)
+        if bench.meter is not None and scenario == "latency":
+            found["energy_joules"] = bench.meter.of_call(_on_one(forward, subject.inputs.fresh(batch)), bench.clock.synchronise)
     found["floor_us"] = subject.work.floor_us(batch, variant.precision, bench.roofline)
     return found
 
 
-def energy(subject: Subject, variant: Variant, batch: int) -> float | None:
-    """Joules of one call, where the device has a meter."""
-    bench = subject.bench
+def _energy_again(subject: Subject, variant: Variant, batch: int) -> float | None:
+    """Joules of one call at the batch size that is reported; of the others nobody asks, and each would take a second."""
+    bench, values = subject.bench, subject.inputs.fresh(batch)
     if bench.meter is None:
         return None
-    values = subject.inputs.fresh(batch)
     with flags(variant.precision, bench.device):
-        run = _on_one(runner(subject.recognizer, variant, values, bench.device), values)
-        return bench.meter.of_call(run, bench.clock.synchronise)
+        return bench.meter.of_call(_on_one(runner(subject.recognizer, variant, values, bench.device), values), bench.clock.synchronise)
 
 
 def _eager(network: torch.nn.Module, values: Batch) -> Tensor:

@@ -29,7 +29,7 @@ class Subject:
     def __init__(self, name: str, preset: str, bench: Bench) -> None:
         self.spec, self.preset, self.bench = registry().model(name), preset, bench
         self.spec.preset(preset)  # raises before anything is built
-        self.recognizer = recognizer_of(self.spec, preset).to(bench.device)
+        self.recognizer = recognizer_of(self.spec, preset, bench.machine).to(bench.device)
         self.inputs = Inputs(self.recognizer.backbone.inputs, bench.device)
         self.work: Work = work_of(self.recognizer, self.inputs.fresh(1))
         self.measurements: list[Measurement] = []
@@ -49,7 +49,7 @@ class Subject:
         }
 
 
-def recognizer_of(spec: ModelSpec, preset: str) -> Recognizer:
+def recognizer_of(spec: ModelSpec, preset: str, machine: Machine) -> Recognizer:
     """The model with the weights that come with it at this preset, else with random ones (torch's seed is set), without tasks that only shape training.
 
     A model without parameters is fitted to a few synthetic clips: what is not fitted answers every clip alike, and a wrong answer could not be told.
@@ -61,7 +61,7 @@ def recognizer_of(spec: ModelSpec, preset: str) -> Recognizer:
     fitted = assemble(spec, preset, LABELS, for_training=False)
     if not any(True for _ in fitted.parameters()):
         fitted = assemble(spec, preset, labels(), for_training=False)
-        run_stages(fitted, fitted.strategy.stages(fitted, training_data(fitted)), seed=SEED, machine=Machine.of("cpu", "fp32"))
+        run_stages(fitted, fitted.strategy.stages(fitted, training_data(fitted, 1)), seed=SEED, machine=machine)
     return fitted.eval()
 
 

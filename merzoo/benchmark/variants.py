@@ -71,17 +71,20 @@ def impossible(variant: Variant, device: torch.device) -> str:
 @contextmanager
 def flags(precision: Precision, device: torch.device) -> Iterator[None]:
     """What a GPU may do with numbers in fp32: round them to TF32 if that is asked, else be IEEE's throughout (torch's own default rounds in convolutions).
-    What was set before is set again."""
-    cudnn: Any = torch.backends.cudnn
-    parts: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn) if device.type == "cuda" else ()
-    before = [part.fp32_precision for part in parts]
+    What was set before is set again.
+
+    By `allow_tf32`: torch keeps that in step with its newer `fp32_precision`, and not the other way round; its compiler asks for the older, and fails where
+    the two differ.
+    """
+    parts: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn) if device.type == "cuda" else ()
+    before = [part.allow_tf32 for part in parts]
     try:
         for part in parts:
-            part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+            part.allow_tf32 = precision == "tf32"
         yield
     finally:
         for part, value in zip(parts, before, strict=True):
-            part.fp32_precision = value
+            part.allow_tf32 = value
 
 
 def autocast(precision: Precision, device: torch.device, cache: bool = True) -> AbstractContextManager[Any]:
