@@ -14,8 +14,8 @@ from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.cli.progress import progress
 from merzoo.text import byte_count, plain
 
-HEAD = ("", "batch", "p50 ms", "95 % interval", "p95 ms", "p99 ms", "IQR ms", "outliers", "per s", "peak MB", "floor/p50")
-"""Columns of a model's table; a line of it fits into 120 characters."""
+HEAD = ("", "batch", "p50 ms", "95 % interval", "p95 ms", "p99 ms", "IQR ms", "outliers", "per s", "peak MB", "floor")
+"""Columns of a model's table, narrow enough that a line of it fits into 120 characters."""
 
 
 def command(
@@ -84,6 +84,7 @@ def show(found: Mapping[str, Any], path: Path) -> None:
     rows = [_row(one) for one in found["measurements"]]
     if rows:
         print_table(HEAD, rows)
+        print_lines(["outliers: of all samples, IQR: interquartile range, floor: the share of p50 that the machine's own limits leave no choice about"])
     for one in found["measurements"]:
         for fault in one["faults"]:
             print_lines([f"FAULT  {_what(one)}: {fault}. Its times are not shown and must not be used"])
@@ -116,8 +117,8 @@ def _row(one: Mapping[str, Any]) -> list[str]:
     peak = None if one["peak_bytes"] is None else f"{one['peak_bytes'] / 1e6:.1f}"
     rate = None if one["per_second"] is None else _digits(one["per_second"]) + (" knee" if one["knee"] else "")
     spread = [_ms(times[name]) for name in ("p95", "p99", "iqr")]
-    outliers = f"{times['outliers']} of {times['count']}"
-    return [_what(one, False), _or_dash(one["batch"]), _ms(times["p50"]), f"{_ms(low)} to {_ms(high)}", *spread, outliers, *map(_or_dash, (rate, peak, floor))]
+    outliers = f"{times['outliers']}/{times['count']}"
+    return [_what(one, False), _or_dash(one["batch"]), _ms(times["p50"]), f"{_ms(low)}-{_ms(high)}", *spread, outliers, *map(_or_dash, (rate, peak, floor))]
 
 
 def _what(one: Mapping[str, Any], with_batch: bool = True) -> str:
