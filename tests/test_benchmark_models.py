@@ -141,6 +141,7 @@ def test_clips_of_nested_batches_are_counted() -> None:
     x = torch.zeros(5, 2, 8, 8)
     assert clips_in({"flow": x, "label": torch.zeros(5)}, {"flow": (2, 8, 8)}) == 5
     assert clips_in({"tasks": [{"support": {"flow": x}, "query": {"flow": x[:2]}}] * 3}, {"flow": (2, 8, 8)}) == 21
+    assert clips_in({"frames": x[:4], "weight": torch.tensor(1.0)}, {"flow": (2, 8, 8)}) == 4, "an autoencoder is shown other tensors"
 
 
 @pytest.mark.slow

@@ -107,8 +107,10 @@ def _start_counting(device: torch.device) -> int | None:
 
 
 def clips_in(batch: Any, inputs: Mapping[str, object]) -> int:
-    """How many clips a batch shows the network, those of batches nested inside it counted."""
+    """How many clips a batch shows: as many as the network's inputs hold, or other tensors where a stage shows it none of those; clips of batches nested inside
+    it are added up."""
     if isinstance(batch, Mapping):
-        own = [len(batch[name]) for name in inputs if isinstance(batch.get(name), Tensor)]
+        tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor) and value.ndim}
+        own = [len(value) for name, value in tensors.items() if name in inputs] or [len(value) for value in tensors.values()]
         return max(own) if own else sum(clips_in(value, inputs) for value in batch.values())
     return sum(clips_in(value, inputs) for value in batch) if isinstance(batch, list | tuple) else 0

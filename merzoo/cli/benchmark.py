@@ -84,7 +84,7 @@ def show(found: Mapping[str, Any], path: Path) -> None:
     rows = [_row(one) for one in found["measurements"]]
     if rows:
         print_table(HEAD, rows)
-        print_lines(["outliers: of all samples, IQR: interquartile range, floor: the share of p50 that the machine's own limits leave no choice about"])
+        print_lines(["outliers of all samples; IQR: interquartile range; floor: share of p50 that the roofline of this machine dictates"])
     for one in found["measurements"]:
         for fault in one["faults"]:
             print_lines([f"FAULT  {_what(one)}: {fault}. Its times are not shown and must not be used"])
@@ -113,7 +113,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
         return [_what(one, False), _or_dash(one["batch"]), "FAULT", *["-"] * (len(HEAD) - 3)]
     times = one["summary"]
     low, high = times["p50_interval"]
-    floor = None if one["floor_us"] is None else f"{one['floor_us'] / times['p50']:.1%}"
+    floor = None if one["floor_us"] is None else f"{100 * one['floor_us'] / times['p50']:.2g}%"
     peak = None if one["peak_bytes"] is None else f"{one['peak_bytes'] / 1e6:.1f}"
     rate = None if one["per_second"] is None else _digits(one["per_second"]) + (" knee" if one["knee"] else "")
     spread = [_ms(times[name]) for name in ("p95", "p99", "iqr")]
