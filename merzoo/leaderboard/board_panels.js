@@ -20,8 +20,11 @@ function follow() {
 for (const dialog of document.querySelectorAll("dialog")) {
   dialog.addEventListener("close", () => {
     if (decodeURIComponent(location.hash.slice(1)) === dialog.id) history.replaceState(null, "", location.href.split("#")[0]);
+    if (opener?.hash.slice(1) === dialog.id) opener.focus({ preventScroll: true });
   });
 }
+let opener = null;  // following a link takes the focus from it before the dialog could remember where it was
+document.addEventListener("click", (event) => { opener = event.target.closest("a") || opener; });
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;

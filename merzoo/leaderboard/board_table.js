@@ -3,6 +3,7 @@
 const board = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const wide = document.documentElement;
+const PAGE = 50;  // rows; laying out many more takes longer than a reader waits for a sort
 board.changed = [];  // called with the positions of the rows that pass the filters
 
 if ($("board")) {
@@ -50,10 +51,11 @@ if ($("board")) {
   }
   setDefaults();
 
+  const pages = board.rows.length > PAGE;
   const data = new DataTable(table, {
-    autoWidth: false, columns, order: [[keys.indexOf("score"), "desc"]], orderMulti: false, orderDescReverse: false, pageLength: 100, paging: board.rows.length > 100,
-    layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: board.rows.length > 100 ? "paging" : null },
-    language: { emptyTable: "No row", zeroRecords: "No row passes the filters" },
+    autoWidth: false, columns, order: [[keys.indexOf("score"), "desc"]], orderMulti: false, orderDescReverse: false, pageLength: PAGE, paging: pages,
+    layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: pages ? "paging" : null },
+    language: { emptyTable: "No row", zeroRecords: "No row passes the filters", aria: { orderable: ": sort", orderableReverse: ": sort the other way", orderableRemove: ": sort the other way" } },
     drawCallback() { setHeadings(); },
   });
   board.table = data;
