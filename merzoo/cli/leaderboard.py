@@ -12,6 +12,7 @@ import typer
 from merzoo.cli.audit import ROOT
 from merzoo.cli.output import print_json, print_lines
 from merzoo.cli.progress import progress
+from merzoo.evaluation.scores import TITLES
 
 app = typer.Typer(add_completion=False, help="Pack runs into result files, check such files, and make the board from a folder of them.", no_args_is_help=True)
 JOIN = "Put sample ids and labels into the file (by default only of rendered faces), or hash the ids and leave the labels out: licensed data stay home."
@@ -79,6 +80,9 @@ def check(
         print_lines([f"{value.get('model')}, {value['kind']}: {file}"])
         for one in verdict.checks:
             print_lines([f"  {one.status:<12} {one.name}: {one.text}", *(f"                 {line}" for line in one.found)])
+        if verdict.made and (found := verdict.made.get("oracle")):
+            claimed = ", ".join(f"{TITLES[metric]} {value:.3f}" for metric, value in found["best_epoch_per_fold"].items())
+            print_lines([f"  best epoch of each fold: {claimed} ({found['note']})"])
         print_lines(["consistent: a board takes it" if verdict.status == "consistent" else f"refused: a board here leaves it out ({verdict.reason})"])
     if verdict.status != "consistent":
         raise typer.Exit(1)

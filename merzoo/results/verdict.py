@@ -38,8 +38,9 @@ class Verdict:
 
     @property
     def faults(self) -> list[Check]:
-        """The checks for which a board would not take it."""
-        return [check for check in self.checks if check.status == "failed" or (check.status == "not checked" and check.name in self.needed)]
+        """The checks for which a board would not take it: those that failed, or else what could not be checked and had to be."""
+        failed = [check for check in self.checks if check.status == "failed"]
+        return failed or [check for check in self.checks if check.status == "not checked" and check.name in self.needed]
 
     @property
     def reason(self) -> str:
