@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_boards import GPU, made_board
+from made_boards import CPU, GPU, made_board
 
 from merzoo.leaderboard.page import html
 from merzoo.testing.browser import MISSING, chromium, executable, sort_ms
@@ -119,7 +119,7 @@ def test_sorting_by_click_and_by_enter_keeps_groups_apart_and_what_is_missing_la
 def test_filters_and_free_text(opened: Open) -> None:
     page = opened()
     everything = int(page.locator("#shown").inner_text().split()[2])
-    select(page, "device").select_option("cpu")
+    select(page, "device").select_option(CPU)
     cpu = column(page, "p50")
     select(page, "device").select_option(GPU)
     assert column(page, "p50") != cpu

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_boards import GPU, MODELS, Page, cost, made_board
+from made_boards import CPU, GPU, MODELS, Page, cost, made_board
 
 from merzoo.leaderboard import joined, page, panels, wording
 
@@ -57,8 +57,8 @@ def test_a_row_for_each_run_and_latency_of_its_model_and_preset(board: dict[str,
     loso = [line for line in rows if line.run and line.run["protocol"]["name"] == "loso" and line.run["data"]["name"] == "toy"]
     streams = [line.filters() for line in loso if line.named["model"] == "streams"]
     assert [(row["device"], row["precision"], row["mode"]) for row in streams] == [
-        ("cpu", "fp32", "eager"),
-        ("cpu", "bf16", "eager"),
+        (CPU, "fp32", "eager"),
+        (CPU, "bf16", "eager"),
         (GPU, "fp32", "eager"),
         (GPU, "bf16", "eager"),
         (GPU, "bf16", "cuda-graph"),
@@ -82,6 +82,12 @@ def test_numbers_of_a_row_in_the_units_that_it_shows(board: dict[str, Any]) -> N
     assert (numbers["reported"], numbers["flops"], numbers["seeds"]) == (0.735, 1_270_000_000, 3)
     bare = joined.Line(0, None, {**line.cost, "measurements": []})
     assert {name for name, value in bare.numbers().items() if value is not None} == {"parameters", "flops"}
+
+
+def test_machines_and_layouts_that_differ_are_told_apart() -> None:
+    made = {"device": "cpu", "environment": {"device": "cpu", "cpu": "EPYC", "threads": 8}}
+    assert joined.device_name(made) == "EPYC, 8 threads" and joined.device_name({**made, "device": GPU}) == GPU
+    assert [joined.mode({"mode": "eager", "layout": layout}) for layout in (None, "channels-last", "contiguous")] == ["eager", "eager", "eager, contiguous"]
 
 
 def test_filters_begin_at_the_largest_group_in_fp32_and_eager(board: dict[str, Any]) -> None:
@@ -191,7 +197,9 @@ def test_numbers_as_people_say_them() -> None:
     assert [wording.amount(n) for n in (None, 0, 0.0042, 0.385, 2.14, 35.06, 999.4, 1240.2, 1.2e-5)] == [
         *("–", "0", "0.00420", "0.385", "2.14", "35.1", "999", "1,240", "1.20e-05")
     ]
-    assert wording.milliseconds(385.4) == "0.385" and [wording.percent(s) for s in (None, 0.004, 0.0996, 1)] == ["–", "0.4 %", "10 %", "100 %"]
+    assert wording.milliseconds(385.4) == "0.385" and [wording.percent(s) for s in (None, 0, 1e-5, 0.004, 0.0996, 1)] == [
+        *("–", "0.0 %", "< 0.1 %", "0.4 %", "10 %", "100 %")
+    ]
 
 
 def test_licences_of_what_is_embedded_lie_beside_it() -> None:

@@ -129,7 +129,7 @@ function drawCurves(node, plots) {
     made[`yaxis${n}`] = axis(of, { range: [0, 1.02], dtick: 0.25 });
     made.annotations.push({ text: `<b>${escaped(plot.title)}</b> (${escaped(board.metrics[plot.metric] || plot.metric)})`, showarrow: false, xref: `x${n} domain`, yref: `y${n} domain`, x: 0, y: 1.05, xanchor: "left", yanchor: "bottom", font: { size: 12 } });
   });
-  node.style.height = `${down * 230}px`;
+  Object.assign(node.style, { height: `${down * 230}px`, maxWidth: plots.length === 1 ? "28rem" : "" });
   Plotly.react(node, traces, layout(of, { ...made, margin: { l: 40, r: 12, t: 28, b: 48 }, legend: { orientation: "h", y: 1.12, yanchor: "bottom" } }), QUIET);
 }
 

@@ -50,7 +50,7 @@ class Line:
             "data": data_name(run["data"]) if run else None,
             "protocol": run["protocol"]["name"] if run else None,
             "preset": self.named["preset"],
-            "device": cost["device"] if cost else None,
+            "device": device_name(cost) if cost else None,
             "precision": latency["precision"] if latency else None,
             "mode": mode(latency) if latency else None,
             "status": self.named["status"],
@@ -125,10 +125,16 @@ def data_name(data: dict[str, Any]) -> str:
     return f"{data['name']}:{data['part']}" if data["part"] else data["name"]
 
 
+def device_name(cost: dict[str, Any]) -> str:
+    """The GPU, or the processor and how many threads it lent: times of different ones cannot be compared, though both be called `cpu`."""
+    machine = cost["environment"]
+    return cost["device"] if cost["device"] != "cpu" else f"{machine.get('cpu') or 'cpu'}, {machine.get('threads')} threads"
+
+
 def mode(measurement: dict[str, Any]) -> str | None:
-    """How the network was run: `eager`, `compiled, channels-last`."""
+    """How the network was run: `eager`, or `eager, contiguous` where the layout is not the one of training, channels-last."""
     layout = measurement["layout"]
-    return measurement["mode"] if layout in (None, "contiguous") else f"{measurement['mode']}, {layout}"
+    return measurement["mode"] if layout in (None, "channels-last") else f"{measurement['mode']}, {layout}"
 
 
 def floor_share(measurement: dict[str, Any]) -> float | None:

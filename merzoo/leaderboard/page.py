@@ -55,7 +55,8 @@ def _environment() -> Environment:
     made = Environment(loader=PackageLoader("merzoo.leaderboard", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     own = {name: getattr(wording, name) for name in ("interval", "count", "duration", "training", "milliseconds", "amount", "percent")}
     own |= {"tested": wording.clips_tested, "called": lambda metric: TITLES.get(metric, metric), "size": byte_count}
-    own |= {"data_name": joined.data_name, "how": joined.mode, "floor": joined.floor_share, "cost_rows": panels.cost_rows, "train_step": panels.train_step}
+    own |= {"data_name": joined.data_name, "device_name": joined.device_name}
+    own |= {"how": joined.mode, "floor": joined.floor_share, "cost_rows": panels.cost_rows, "train_step": panels.train_step}
     made.filters.update(own)
     return made
 

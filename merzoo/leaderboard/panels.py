@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from merzoo.data.perturb import KINDS
-from merzoo.leaderboard.joined import data_name, floor_share, measured, measures, mode, panel_ids, reported
+from merzoo.leaderboard.joined import data_name, device_name, floor_share, measured, measures, mode, panel_ids, reported
 from merzoo.leaderboard.wording import amount, milliseconds, percent
 from merzoo.text import byte_count
 
@@ -154,7 +154,7 @@ def _cost_row(m: dict[str, Any], sweep: list[dict[str, Any]]) -> list[str]:
 
 def train_step(costs: list[dict[str, Any]]) -> str:
     """Times of one training step, of each machine and precision."""
-    found = [(cost["device"], m) for cost in costs for m in measured(cost, "train-step")]
+    found = [(device_name(cost), m) for cost in costs for m in measured(cost, "train-step")]
     hows = [(m, ", ".join(str(said) for said in (device, m["precision"], m["mode"]) if said)) for device, m in found]
     return "; ".join(f"{milliseconds(m['summary']['p50'])} ms ({how}, batch {m['batch']})" for m, how in hows)
 

@@ -55,5 +55,7 @@ def amount(number: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share in percent: 0.4 %, 12 %."""
-    return "–" if share is None else f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
+    """A share in percent: 0.4 %, 12 %, < 0.1 %."""
+    if share is None or 0 < share < 0.0005:
+        return "–" if share is None else "< 0.1 %"
+    return f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
