@@ -14,7 +14,9 @@ def plain(text: object, limit: int = 0) -> str:
 
     With a limit, what is longer is cut to `limit` characters and ends in `…`.
     """
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+    line = str(text)
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
     return line[: limit - 1] + "…" if limit and len(line) > limit else line
 
 
