@@ -72,6 +72,16 @@ def test_a_row_for_each_run_and_latency_of_its_model_and_preset(board: dict[str,
             assert line.throughput is not None and line.throughput["knee"] and line.throughput["precision"] == line.latency["precision"]
 
 
+def test_a_network_of_other_options_is_not_what_was_timed(board: dict[str, Any]) -> None:
+    made: Any = copy.deepcopy(board)
+    run = next(row for group in made["groups"] for row in group["rows"] if row["model"] == "deepnet")
+    run["options"] = {"backbone": {"depth": 9}, "strategy": {}}
+    of = [line for line in joined.lines(made) if line.named["model"] == "deepnet"]
+    assert [line.cost for line in of if line.run] == [None] and [line.run for line in of if line.cost] == [None] * 5
+    run["options"] = {"strategy": {"epochs": 1}}
+    assert all(line.run for line in joined.lines(made) if line.named["model"] == "deepnet")
+
+
 def test_numbers_of_a_row_in_the_units_that_it_shows(board: dict[str, Any]) -> None:
     line = next(line for line in joined.lines(board) if line.named["model"] == "streams" and line.reported())
     assert line.run and line.cost and line.latency

@@ -60,7 +60,7 @@ def collect(
 
     A group holds the runs that may be compared: same data manifest, same folds, same class list, same truth. Rows are results (`merzoo.evaluation.runs.
     result`) with "run" and "source", the folder or file below `source`; "status": "consistent", "re-run" or "own run" (docs/results.md); "by", "created",
-    "paper", "fidelity"; and "rerun" (`merzoo.leaderboard.reruns.merge`). Best first by the first metric (UF1, or AU F1 where clips carry several labels);
+    "options", "paper", "fidelity"; "rerun" (`merzoo.leaderboard.reruns.merge`). Best first by the first metric (UF1, or AU F1 where clips have several labels);
     those whose run.json says "reference": true stand apart. Costs are what `cost` files say, without the single times and the measurements at fault, in
     order of model, preset and device. A run that is there twice, as a folder and a file or as a copy, is there once.
     resamples: of run folders and of differences; a file's claim is made again as it was made. roots: where data sets lie, by name. jobs: processes among

@@ -116,7 +116,8 @@ def _of_file(path: Path, name: str, desk: Desk) -> Entry | None:
 
 
 def _scored(name: str, made: dict[str, Any], run: Run, status: str, told: Mapping[str, Any]) -> Entry:
-    row = {"run": name, **made, "source": name, "status": status, **told, "rerun": None}
+    options = run.facts.get("options")
+    row = {"run": name, **made, "options": options if isinstance(options, Mapping) else {}, "source": name, "status": status, **told, "rerun": None}
     states = [record["state_sha256"] for record in run.folds()]
     what = [made[key] for key in ("model", "data", "protocol", "seeds", "environment", "scores")]
     very = json.dumps([run.facts.get("created"), what, states], sort_keys=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ FILTERS = ("data", "protocol", "preset", "device", "precision", "mode", "status"
 
 @dataclass(frozen=True)
 class Line:
-    """A scored run beside one latency measurement of the same model and preset; either may be missing.
+    """A scored run beside one latency measurement of the same network; either may be missing.
 
     group: position among the board's groups, their number for what has no score. run: a row of that group. cost: one of the board's costs, latency: one of its
     measurements, throughput: that at the knee of the same precision, layout and mode.
@@ -85,15 +86,15 @@ class Line:
 
 
 def lines(board: dict[str, Any]) -> list[Line]:
-    """Every run beside each latency measurement of its model and preset, group by group and best first, then the costs that no run has."""
-    of: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    """Every run beside each latency measurement of its network, group by group and best first, then the costs that no run has."""
+    of: dict[str, list[dict[str, Any]]] = {}
     for cost in board["costs"]:
-        of.setdefault((cost["model"], cost["preset"]), []).append(cost)
+        of.setdefault(network(cost), []).append(cost)
     found, met = [], set()
     for at, group in enumerate(board["groups"]):
         for run in group["rows"] + group["references"]:
-            met.add((run["model"], run["preset"]))
-            beside = [line for cost in of.get((run["model"], run["preset"]), []) for line in _beside(at, run, cost)]
+            met.add(network(run))
+            beside = [line for cost in of.get(network(run), []) for line in _beside(at, run, cost)]
             found += beside or [Line(at, run)]
     alone = [cost for key, costs in sorted(of.items()) if key not in met for cost in costs]
     return found + [line for cost in alone for line in _beside(len(board["groups"]), None, cost)]
@@ -118,6 +119,12 @@ def options(table: list[Line]) -> dict[str, list[str]]:
     """What each filter can be set to."""
     rows = [line.filters() for line in table]
     return {key: sorted({said for row in rows if (said := row[key])}) for key in FILTERS}
+
+
+def network(result: dict[str, Any]) -> str:
+    """What makes two results those of one network: model, preset, and the options of what a forward pass runs through."""
+    options = result["options"]
+    return json.dumps([result["model"], result["preset"], *(options.get(part) or {} for part in ("backbone", "head", "auxiliary"))], sort_keys=True)
 
 
 def data_name(data: dict[str, Any]) -> str:
