@@ -87,7 +87,8 @@ def dressed(board: dict[str, Any], costs: list[dict[str, Any]]) -> dict[str, Any
             row |= {"source": f"{row['run']}.json", "status": "consistent", "by": "Ada", "created": CREATED, "paper": None, "fidelity": []}
             if row["model"] == "streams":
                 row |= {"status": "re-run", "paper": PAPER, "fidelity": FIDELITY}
-                row["rerun"] = {"by": "Grace", "source": "grace/streams.json", "difference": {"value": 0.01, "low": -0.03, "high": 0.05}}
+                row["rerun"] = {"by": "Grace", "source": "grace/streams.json", "also": []}
+                row["rerun"]["difference"] = {metric: {"value": 0.01, "low": -0.03, "high": 0.05, "p_bootstrap": 0.6} for metric in group["metrics"]}
             if row["model"] == "streams" and group["protocol"]["name"] == "loso":
                 clean = row["scores"]
                 row["perturbed"] = {
