@@ -44,7 +44,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What went before the timed calls. call_seconds: how long the last ones took, with what stands between them."""
+    """What went before the timed calls. call_seconds: how long one of the last ten took, with what stands between them: the first may load or compile."""
 
     calls: int
     seconds: float
@@ -68,11 +68,13 @@ class Warming:
     def __init__(self, seconds: float) -> None:
         self._seconds, self._began = seconds, time.perf_counter()
         self._times: list[float] = []
+        self._ended: list[float] = [self._began]
         self._medians: list[float] = []
 
     def note(self, time_us: float) -> None:
         """Take in the time of one more call."""
         self._times.append(time_us)
+        self._ended.append(time.perf_counter())
         if len(self._times) % BLOCK == 0:
             self._medians.append(median(self._times[-BLOCK:]))
 
@@ -83,8 +85,8 @@ class Warming:
 
     def done(self) -> WarmUp:
         """What it was."""
-        took = time.perf_counter() - self._began
-        return WarmUp(len(self._times), took, steady(self._medians), took / max(1, len(self._times)))
+        last = self._ended[-min(BLOCK, len(self._times) - 1) - 1 :]  # the very first stands apart
+        return WarmUp(len(self._times), time.perf_counter() - self._began, steady(self._medians), (last[-1] - last[0]) / max(1, len(last) - 1))
 
 
 def warm_up(call: Callable[[], float], seconds: float) -> WarmUp:

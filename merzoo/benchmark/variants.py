@@ -122,6 +122,8 @@ def runner(network: nn.Module, variant: Variant, example: Batch, device: torch.d
             logits: Tensor = run(batch)
         return logits
 
+    if variant.mode == "compiled":
+        forward(example)  # compiles now, and not in the time of the warm-up
     return forward
 
 
@@ -129,7 +131,9 @@ def _captured(network: nn.Module, precision: Precision, example: Batch, device: 
     inputs = {name: tensor.clone() for name, tensor in example.items()}
     graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
     # No cache of cast weights: its tensors would be freed when the context ends, and the graph would read them.
-    with torch.cuda.device(device), torch.inference_mode(), autocast(precision, device, cache=False):
+    # The outermost stream: after a capture that fails, torch leaves its own the current one.
+    before = torch.cuda.stream(torch.cuda.current_stream(device))
+    with torch.cuda.device(device), before, torch.inference_mode(), autocast(precision, device, cache=False):
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
             for _ in range(CAPTURE_WARM_UP):
