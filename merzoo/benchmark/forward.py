@@ -51,7 +51,8 @@ def throughput(subject: Subject, variant: Variant) -> None:
     how = {"scenario": "throughput", "precision": variant.precision, "layout": variant.layout, "mode": variant.mode, "batch": best}
     for each in subject.measurements:
         if how.items() <= each.items():
-            each["knee"], each["energy_joules"] = True, _energy_again(subject, variant, best)
+            each["knee"] = True  # whatever becomes of the meter
+            each["energy_joules"] = _energy_again(subject, variant, best)
 
 
 def knee(rates: Mapping[int, float]) -> int:
