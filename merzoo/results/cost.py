@@ -26,6 +26,8 @@ SHOWN = (*NAMED, "summary", "device_p50", "per_second", "knee", "peak_bytes", "e
 WARM_UP, CHECK = ("calls", "seconds", "steady"), ("error", "tolerance", "ok")
 MAX_SAMPLES = 200_000  # of one measurement
 MAX_MEASUREMENTS = 2_000
+SHORTEST, LARGEST = 1e-4, 1e18  # of times in microseconds, and of any number: their ratios stay finite
+MOST_LOST = 0.25  # the largest of `merzoo.benchmark.honesty.TOLERANCE`
 LIMIT = 0.03  # spread of the fixed matrix product beyond which a machine is noisy
 WEIGHTS, SUMMARIES, FAULTS = "weights", "summaries", "faults"
 NEEDED = frozenset(("measurements", SUMMARIES, WEIGHTS))
@@ -164,8 +166,8 @@ def _fields(one: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(one.get("knee", False), bool | None):
         yield "knee is neither true nor false"
     for name in ("per_second", "peak_bytes", "energy_joules", "floor_us"):
-        if not _none_or(one.get(name), lambda number: is_number(number) and number >= 0):
-            yield f"{name} is {_shown(one.get(name))}, neither null nor a number >= 0"
+        if not _none_or(one.get(name), lambda number: is_number(number) and 0 <= number < LARGEST):
+            yield f"{name} is {_shown(one.get(name))}, neither null nor a number from 0 to {LARGEST:g}"
     warm_up, check = one.get("warm_up"), one.get("check")
     fine = isinstance(warm_up, Mapping) and is_count(warm_up.get("calls")) and is_number(warm_up.get("seconds")) and isinstance(warm_up.get("steady"), bool)
     if not fine:
@@ -174,6 +176,8 @@ def _fields(one: Mapping[str, Any]) -> Iterator[str]:
         return
     if not (isinstance(check, Mapping) and isinstance(check.get("ok"), bool) and (not check["ok"] or all(is_number(check.get(name)) for name in CHECK[:2]))):
         yield "check is not {error, tolerance, ok}"
+    elif check["ok"] and not 0 <= check["error"] <= check["tolerance"] <= MOST_LOST:
+        yield f"check.ok is true, and the error {_shown(check['error'])} is not within {_shown(check['tolerance'])}, or more than {MOST_LOST:g} is tolerated"
     elif not check["ok"] and not one.get("faults"):
         yield "its outputs are not those of the reference, and no fault is told"
 
@@ -183,8 +187,8 @@ def _times(one: Mapping[str, Any]) -> Iterator[str]:
     for name, times in (("samples_us", samples), *([] if device is None else [("device_us", device)])):
         if not isinstance(times, list) or not 0 < len(times) <= MAX_SAMPLES or not all(type(time) in (float, int) for time in times):
             yield f"{name} is no list of 1 to {MAX_SAMPLES:,} numbers"
-        elif not (min(times) > 0 and max(times) < 1e15):
-            yield f"{name} holds a time that is not above 0"
+        elif not (min(times) >= SHORTEST and max(times) < LARGEST):
+            yield f"{name} holds a time that no clock gives"
         elif name == "device_us" and isinstance(samples, list) and len(times) != len(samples):
             yield f"device_us has {len(times)} times, samples_us {len(samples)}"
     if not isinstance(one.get("summary"), Mapping):

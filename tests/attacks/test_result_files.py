@@ -317,7 +317,7 @@ COSTS = {
     thinned: "summary.count is 60, made again it is 50",
     reordered: r"summary.p50_interval\[\d\] is",
     rate_edited: "throughput .*per_second is .*made again",
-    negative_time: "samples_us holds a time that is not above 0",
+    negative_time: "samples_us holds a time that no clock gives",
     times_of_a_gpu: "is of a GPU, and the environment says that the device is a cpu",
     measured_twice: "is there 2 times",
     wrong_outputs: "its outputs are not those of the reference, and no fault is told",
