@@ -173,6 +173,8 @@ def _fields(one: Mapping[str, Any]) -> Iterator[str]:
     if not fine:
         yield "warm_up is not {calls, seconds, steady}"
     if check is None:
+        if one.get("scenario") in ("latency", "throughput") and not one.get("faults"):
+            yield "no output was checked, and no fault is told"
         return
     if not (isinstance(check, Mapping) and isinstance(check.get("ok"), bool) and (not check["ok"] or all(is_number(check.get(name)) for name in CHECK[:2]))):
         yield "check is not {error, tolerance, ok}"

@@ -15,6 +15,7 @@ from merzoo.text import plain
 
 NEEDED = ("python", "merzoo", "torch", "numpy", "platform", "cpu", "device", "threads")  # of an environment
 TEXTS = NEEDED[:-1]
+REPORTED = ("data", "protocol", "metric", "value", "table", "note")  # of a number that a paper reports; a page prints each
 MAX_ABOUT = 4000  # characters of a cell or of a paper's text
 
 
@@ -123,6 +124,8 @@ def _paper(paper: Any) -> list[str]:
     for row in paper["reported"]:
         if not isinstance(row, Mapping) or not (row.get("value") is None or (is_number(row["value"]) and 0 <= row["value"] <= 1)):
             return [*found, "paper.reported holds a number that is no share from 0 to 1"]
+        if lacking := [name for name in REPORTED if name not in row]:
+            return [*found, f"paper.reported holds a number that does not say {', '.join(lacking)}"]
         texts += [(f"paper.reported.{name}", row.get(name, "")) for name in ("data", "protocol", "metric", "table", "note", "part", "macro", "preset")]
     return found + [f"{name} is no printable text" for name, text in texts if not is_text(text, 0, MAX_ABOUT)]
 

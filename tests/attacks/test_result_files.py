@@ -194,8 +194,12 @@ def model_told_twice(value: Value) -> None:
 def reported_edited(value: Value) -> None:
     for where in (value, value["run"]):
         where["model"] = "ststnet"
-    number = {"data": "megc2019", "protocol": "loso", "metric": "uf1", "value": 0.2}
+    number = {"data": "megc2019", "protocol": "loso", "metric": "uf1", "value": 0.2, "table": "", "note": ""}
     value["paper"] = {"title": "t", "authors": "", "year": 2019, "arxiv": "", "reported": [number]}
+
+
+def reported_bare(value: Value) -> None:
+    value["paper"] = {"title": "t", "authors": "", "year": 2019, "arxiv": "", "reported": [{}]}
 
 
 def paper_odd(value: Value) -> None:
@@ -241,6 +245,7 @@ SCORES = {
     environment_told_twice: "environment.cpu is 'A faster one', in its run it is",
     model_told_twice: "model is 'miacnet', in its run it is",
     reported_edited: "megc2019 loso full uf1: 0.2 in the file, 0.7353 in the plugin",
+    reported_bare: "holds a number that does not say data, protocol",
     paper_odd: "paper.title is no printable text",
     created_odd: "created is 'yesterday' and no time",
     by_odd: "by is .* and no printable text",
@@ -294,6 +299,22 @@ def wrong_outputs(value: Value) -> None:
     latency(value)["check"]["ok"] = False
 
 
+def wrong_outputs_called_ok(value: Value) -> None:
+    latency(value)["check"] |= {"error": 0.9, "tolerance": 0.25}
+
+
+def everything_tolerated(value: Value) -> None:
+    latency(value)["check"] |= {"error": 0.9, "tolerance": 10.0}
+
+
+def unchecked(value: Value) -> None:
+    latency(value)["check"] = None
+
+
+def endless_floor(value: Value) -> None:
+    latency(value)["floor_us"] = 1e300
+
+
 def quiet_claimed(value: Value) -> None:
     value["noise"]["blocks_us"][0] *= 2
 
@@ -312,6 +333,10 @@ def all_at_fault(value: Value) -> None:
 
 
 COSTS = {
+    wrong_outputs_called_ok: "check.ok is true, and the error 0.9 is not within 0.25",
+    everything_tolerated: "more than 0.25 is tolerated",
+    unchecked: "no output was checked, and no fault is told",
+    endless_floor: r"floor_us is 1e\+300, neither null nor a number",
     summary_edited: r"latency fp32 contiguous eager, batch 1: summary.p50 is [\d.]+, made again it is",
     interval_of_times_edited: r"summary.p95_interval\[1\] is [\d.]+, made again it is",
     thinned: "summary.count is 60, made again it is 50",
