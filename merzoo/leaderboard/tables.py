@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from merzoo.evaluation.scores import TITLES
+from merzoo.leaderboard.joined import device_name, mode
 from merzoo.leaderboard.wording import clips_tested, count, duration, interval, milliseconds, training
 from merzoo.tables import csv_text
 from merzoo.text import plain
@@ -100,12 +101,10 @@ def _latencies(costs: list[dict[str, Any]]) -> Iterator[str]:
     yield "| model | preset | device | precision | mode | p50 | p95 | parameters | by |"
     yield "|---|---|---|---|---|--:|--:|--:|---|"
     for cost in costs:
-        device = cost["environment"].get("cpu") if cost["device"] == "cpu" else cost["device"]
         for one in (one for one in cost["measurements"] if one["scenario"] == "latency" and one["batch"] == 1):
             told = one["summary"]
             ends = ", ".join(f"{end / 1e3:.3g}" for end in told["p50_interval"])
-            mode = one["mode"] if one["layout"] in (None, "contiguous") else f"{one['mode']}, {one['layout']}"
-            what = [cost["model"], cost["preset"], device or "", one["precision"] or "", mode or ""]
+            what = [cost["model"], cost["preset"], device_name(cost), one["precision"] or "", mode(one) or ""]
             times = [f"{milliseconds(told['p50'])} {_md(f'[{ends}]')}", milliseconds(told["p95"])]
             yield "| " + " | ".join([*map(_md, what), *times, count(cost["parameters"]), _md(cost["by"])]) + " |"
 
