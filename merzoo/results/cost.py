@@ -45,6 +45,8 @@ def check_cost(value: Mapping[str, Any], path: Path, desk: Desk) -> Verdict:
         checks.append(Check(SUMMARIES, "not checked", "the measurements are not as they should be"))
         return Verdict("cost", checks, NEEDED)
     found = [line for one in value["measurements"] for line in _summary(one)]
+    if checks[-2].status == "passed":  # the roofline is one
+        found += [line for one in value["measurements"] for line in _floor(one, value)]
     checks.append(verdict(SUMMARIES, found, "each was made again from its samples and is equal", "numbers are not what the samples give"))
     checks.append(_faults(value))
     return Verdict("cost", checks, NEEDED)
@@ -208,6 +210,17 @@ def _summary(one: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{called(one)}: {line}" for line in differences(one.get(name), again, name))
     if one.get("device_us") is None and one.get("device_p50") is not None:
         yield f"{called(one)}: device_p50 is {_shown(one['device_p50'])}, and there are no times of the device"
+
+
+def _floor(one: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[str]:
+    """A claimed floor at batch 1 is that of the file's own roofline, flops and bytes; of other batches the file does not say what is moved."""
+    if one.get("batch") != 1 or one["scenario"] not in ("latency", "throughput") or one.get("floor_us") is None:
+        return
+    roofline = value["roofline"]
+    rate = roofline["matmul_flops_per_second"].get(one.get("precision"))
+    known = rate is not None and value.get("flops") is not None
+    made = 1e6 * max(value["flops"] / rate, value["bytes"] / roofline["copy_bytes_per_second"]) if known else None
+    yield from (f"{called(one)}: {line}" for line in differences(one["floor_us"], made, "floor_us"))
 
 
 def _faults(value: Mapping[str, Any]) -> Check:

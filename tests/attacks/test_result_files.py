@@ -315,6 +315,10 @@ def endless_floor(value: Value) -> None:
     latency(value)["floor_us"] = 1e300
 
 
+def floor_raised(value: Value) -> None:
+    latency(value)["floor_us"] *= 2
+
+
 def quiet_claimed(value: Value) -> None:
     value["noise"]["blocks_us"][0] *= 2
 
@@ -336,6 +340,7 @@ COSTS = {
     wrong_outputs_called_ok: "check.ok is true, and the error 0.9 is not within 0.25",
     everything_tolerated: "more than 0.25 is tolerated",
     unchecked: "no output was checked, and no fault is told",
+    floor_raised: r"floor_us is [\d.]+, made again it is",
     endless_floor: r"floor_us is 1e\+300, neither null nor a number",
     summary_edited: r"latency fp32 contiguous eager, batch 1: summary.p50 is [\d.]+, made again it is",
     interval_of_times_edited: r"summary.p95_interval\[1\] is [\d.]+, made again it is",
