@@ -32,6 +32,7 @@ SMALLER = {  # in a document: in this test
     "make demo": f"make -n -C {ROOT} demo",
     "make test": f"make -n -C {ROOT} test",
     "--root DIR": "--root casme2",
+    "benchmark ststnet flow-svm --preset small": "benchmark ststnet --preset small --scenario latency --samples 30",
     " miacnet --preset small": " miacnet,strategy.epochs=1 --preset small",
     "evaluate lightmannet+linear+ma2mi+future-frame": f"evaluate lightmannet+linear+ma2mi+future-frame,{SHORT}",
     "evaluate miacnet-ma2mi --set": f"evaluate miacnet-ma2mi,{SHORT} --set",

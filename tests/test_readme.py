@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from merzoo.leaderboard.build import build
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -38,3 +40,13 @@ def test_tables_of_ablations_are_made_from_the_committed_results(paper: str, mon
     ablations = script("ablations", monkeypatch)
     assert ablations.table(measured) in (ROOT / "docs" / "ablations.md").read_text(encoding="utf-8")
     assert [(row["shown"], row["model"]) for row in measured["variants"]] == list(ablations.VARIANTS[paper].items())
+
+
+def test_the_committed_board_is_made_from_the_committed_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, put = script("board", monkeypatch), script("command", monkeypatch).with_table
+    board = build(made.RESULTS, tmp_path)
+    assert not board["left_out"] and {row["status"] for group in board["groups"] for row in group["rows"]} == {"consistent"}
+    assert (tmp_path / "board.md").read_text(encoding="utf-8") == (made.BOARD / "board.md").read_text(encoding="utf-8")
+    assert all((made.BOARD / name).is_file() for name in ("index.html", "board.json", "board.csv", "costs.csv"))
+    text = made.README.read_text(encoding="utf-8")
+    assert put(text, made.MARK, made.table(board)) == text
