@@ -105,6 +105,13 @@ def test_what_a_device_cannot_do_is_skipped_with_the_reason() -> None:
         measure_model("ststnet", "small", bench(), ["latency"], [Variant(mode="cuda-graph")], lambda *told: None)
 
 
+def test_graphs_are_captured_after_all_else() -> None:
+    told: list[str] = []
+    variants = [Variant(mode="cuda-graph"), Variant()]
+    measure_model("ststnet", "small", bench(), ["latency", "views"], variants, lambda what, done, total: told.append(what))
+    assert told[1:-1] == ["ststnet (latency fp32 eager)", "ststnet (views)", "ststnet (latency fp32 cuda-graph)"]
+
+
 def test_memory_that_runs_out_ends_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Subject("ststnet", "small", bench(max_batch=64))
     monkeypatch.setattr("merzoo.benchmark.forward.free_bytes", lambda device: 1000)

@@ -41,6 +41,12 @@ class Task:
     scenario: Scenario
     words: str
     measure: Callable[[Subject], None]
+    variant: Variant | None = None
+
+    @property
+    def captures(self) -> bool:
+        """Whether a CUDA graph is captured. Where that fails, torch's generator may go on as if capturing, and whatever draws numbers later fails with it."""
+        return self.variant is not None and self.variant.mode == "cuda-graph"
 
     def run(self, subject: Subject) -> None:
         """Measure, and time a block of the interleaved matrix product after it. Whatever fails costs this task alone, and is among what was skipped."""
@@ -62,14 +68,14 @@ def tasks(scenarios: Iterable[Scenario], variants: Sequence[Variant]) -> Iterato
             yield from (Task(scenario, f"train-step {precision}", partial(train_step, precision=precision)) for precision in precisions)
         elif scenario in ("latency", "throughput"):
             measure = latency if scenario == "latency" else throughput
-            yield from (Task(scenario, f"{scenario} {variant}", partial(measure, variant=variant)) for variant in variants)
+            yield from (Task(scenario, f"{scenario} {variant}", partial(measure, variant=variant), variant) for variant in variants)
         else:
             yield Task(scenario, scenario, {"load": load, "predict": predict, "views": views}[scenario])
 
 
 def measure_model(name: str, preset: str, bench: Bench, scenarios: Iterable[Scenario], variants: Sequence[Variant], report: Report) -> Subject:
-    """Measure a model in every way asked. Raises what building it raises, and `RunError` where nothing could be measured."""
-    wanted = list(tasks(scenarios, variants))
+    """Measure a model in every way asked, CUDA graphs after all else. Raises what building it raises, and `RunError` where nothing could be measured."""
+    wanted = sorted(tasks(scenarios, variants), key=lambda task: task.captures)
     report(f"{name} (building)", 0, len(wanted))
     subject = Subject(name, preset, bench)
     for done, task in enumerate(wanted):
