@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from merzoo.benchmark.bench import Bench
 from merzoo.benchmark.forward import latency, throughput
+from merzoo.benchmark.honesty import SAMPLES
 from merzoo.benchmark.measurement import Measurement
 from merzoo.benchmark.record import record, save
 from merzoo.benchmark.run import measure_model
@@ -77,6 +79,23 @@ def test_a_model_is_measured_and_the_board_takes_its_file(model: str, tmp_path: 
         assert one["peak_bytes"] > 0
         assert one["per_second"] == pytest.approx(1e6 * one["batch"] / one["summary"]["p50"])
         assert one["device_us"] is None
+
+
+def test_the_network_that_is_timed_has_not_seen_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject("ststnet", "small", bench())
+    seen: list[nn.Module] = []
+    monkeypatch.setattr(type(subject.recognizer), "forward", lambda self, batch: seen.append(self) or batch["flow"].flatten(1)[:, :3])
+    latency(subject, Variant())
+    assert subject.measurements[0]["faults"] == []
+    assert len({id(network) for network in seen}) == 2
+    assert all(network is not subject.recognizer for network in seen[:SAMPLES])
+
+    def uncopied(self: nn.Module, memo: Any) -> nn.Module:
+        raise TypeError("no copies of this")
+
+    monkeypatch.setattr(type(subject.recognizer), "__deepcopy__", uncopied, raising=False)
+    latency(subject, Variant())
+    assert subject.measurements[1]["faults"] == []
 
 
 def test_a_sweep_has_one_knee_a_variant_and_ends_where_it_must() -> None:

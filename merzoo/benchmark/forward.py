@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from merzoo.benchmark.bench import Bench
 from merzoo.benchmark.honesty import FASTER, Checks, cached
@@ -101,9 +102,8 @@ def _tried(subject: Subject, scenario: str, variant: Variant, batch: int, limits
 def measure(subject: Subject, scenario: str, variant: Variant, batch: int, limits: Limits) -> Measurement:
     """Time the network in a variant at a batch size, with all checks, and count its memory."""
     bench, network = subject.bench, subject.recognizer
-    lay_out(network, "contiguous")
     with flags("fp32", bench.device):
-        checks = Checks(subject.inputs, lambda values: _eager(network, values), bench.clock, batch)
+        checks = Checks(subject.inputs, _reference(network), bench.clock, batch)
     with flags(variant.precision, bench.device):
         forward = runner(network, variant, subject.inputs.fresh(batch), bench.device)
         found = timed(scenario, forward, checks, bench, subject.inputs, variant, batch, limits)
@@ -124,10 +124,21 @@ def _energy_again(subject: Subject, variant: Variant, batch: int) -> float | Non
         return bench.meter.of_call(_on_one(runner(subject.recognizer, variant, values, bench.device), values), bench.clock.synchronise)
 
 
-def _eager(network: torch.nn.Module, values: Batch) -> Tensor:
-    with torch.inference_mode():
-        logits: Tensor = network(values)
-    return logits
+def _reference(network: nn.Module) -> Forward:
+    """A copy of the network that gives logits [B, classes], operation by operation, and goes when this function goes; the network itself where it cannot be
+    copied."""
+    try:
+        other = copy.deepcopy(network)
+    except Exception:  # a plugin's network may hold anything, and a device's memory may not hold two
+        other = network
+    lay_out(other, "contiguous")
+
+    def forward(batch: Batch) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = other(batch)
+        return logits
+
+    return forward
 
 
 def _on_one(forward: Forward, values: Batch) -> Callable[[], Any]:
@@ -156,6 +167,4 @@ def timed(scenario: str, forward: Forward, checks: Checks, bench: Bench, inputs:
     if (faster := cached(forward, inputs, clock, batch)) > FASTER:
         checks.faults.append(f"an input that equals the one before is answered {faster:.1f} times faster: answers are kept")
     check = checks.record(variant.precision)
-    return measurement(
-        scenario, wall, warm, variant=variant, batch=batch, device_us=device or None, items=batch, check=check, faults=checks.faults
-    )
+    return measurement(scenario, wall, warm, variant=variant, batch=batch, device_us=device or None, items=batch, check=check, faults=checks.faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -30,22 +30,23 @@ FASTER = 2.0  # an equal input may not be answered faster by this
 class Checks:
     """Batches whose fp32 answers are known, to be slipped in among the timed calls, and what came of it.
 
-    reference: answers in fp32, eager. It is waited for, so that one that is late is right all the same.
+    reference: answers in fp32, eager, by another network than the one that is timed: what that has seen before it could recognise. It is waited for, so that
+    one that is late is right all the same, and not kept.
     """
 
     inputs: Inputs
-    reference: Forward
+    reference: InitVar[Forward]
     clock: Clock
     batch: int
     faults: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, reference: Forward) -> None:
         self.batches: list[Batch] = []
         self.expected: list[Tensor] = []
         self.given: dict[int, Tensor] = {}
         for _ in range(max(2, -(-SAMPLES // self.batch))):
             values = self.inputs.draw(self.batch)
-            answer = self.reference(self.inputs.put(values))
+            answer = reference(self.inputs.put(values))
             self.clock.synchronise()
             time.sleep(SETTLE)
             self.batches.append(values)
