@@ -6,7 +6,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from merzoo.benchmark.bench import Bench
+from merzoo.benchmark.energy import Meter
 from merzoo.benchmark.forward import latency, throughput
 from merzoo.benchmark.honesty import SAMPLES
 from merzoo.benchmark.measurement import Measurement
@@ -104,6 +105,26 @@ def test_a_sweep_has_one_knee_a_variant_and_ends_where_it_must() -> None:
     batches = [one["batch"] for one in of(subject, "throughput")]
     assert batches == [1, 2][: len(batches)]
     assert sum(one["knee"] for one in subject.measurements) == 1
+
+
+def test_a_sweep_that_is_late_measures_two_sizes_and_says_so() -> None:
+    late = bench(max_batch=64)
+    late.limits = Limits(2, 2, 1e-6)
+    subject = Subject("ststnet", "small", late)
+    throughput(subject, Variant())
+    assert [one["batch"] for one in subject.measurements] == [1, 2]
+    assert [one["reason"] for one in subject.skipped] in ([], ["the sizes before it took the limit of 1e-06 s"])  # none where 2 are no faster than 1
+
+
+def test_a_meter_that_fails_costs_the_energy_alone() -> None:
+    def lost(handle: object) -> int:
+        raise RuntimeError("GPU is lost")
+
+    metered = bench()
+    metered.meter = Meter(SimpleNamespace(nvmlDeviceGetTotalEnergyConsumption=lost), None)
+    subject = Subject("ststnet", "small", metered)
+    latency(subject, Variant())
+    assert [(one["energy_joules"], one["faults"]) for one in subject.measurements] == [(None, [])]
 
 
 def test_what_a_device_cannot_do_is_skipped_with_the_reason() -> None:

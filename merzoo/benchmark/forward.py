@@ -23,6 +23,8 @@ from merzoo.interfaces import Batch
 
 GAIN = 1.05  # of a doubled batch, below which doubling has ended
 SWEEP = (100, 10)  # samples of a batch size: at most, at least
+SHARE = 0.25  # of what is left of a sweep's limit, that the calls of the next size may take
+FEWEST = 2  # sizes of a sweep that runs late
 MEMORY_SHARE = 0.5  # of what is free that a batch may be expected to take
 
 
@@ -32,16 +34,24 @@ def latency(subject: Subject, variant: Variant) -> None:
 
 
 def throughput(subject: Subject, variant: Variant) -> None:
-    """Batches of 1, 2, 4 … while doubling gains 5 % or more, memory lasts, and the bench allows the size. The limit of seconds is shared by the sizes: each
-    may take a quarter of it."""
-    limits = subject.bench.limits.fewer(*SWEEP).within(subject.bench.limits.seconds / 4)
+    """Batches of 1, 2, 4 … while doubling gains 5 % or more, memory and the limit of seconds last, and the bench allows the size.
+
+    All sizes share the limit: the calls of each may take a quarter of what the sizes before have left (warm-up, checks and the least number of calls count as
+    well, and may take more). Batches of 1 and 2 are measured however late it is, since a knee needs two.
+    """
+    limits, clock = subject.bench.limits.fewer(*SWEEP), subject.bench.clock
+    ends = clock.now() + limits.seconds
     rates: dict[int, float] = {}
     batch = 1
     while batch <= subject.bench.max_batch and goes_on(rates):
         if rates and (why := _too_large(subject, batch)):
             subject.skipped.append(skip("throughput", why, variant, batch))
             break
-        found = _tried(subject, "throughput", variant, batch, limits)
+        left = ends - clock.now()
+        if left <= 0 and len(rates) >= FEWEST:
+            subject.skipped.append(skip("throughput", f"the sizes before it took the limit of {limits.seconds:g} s", variant, batch))
+            break
+        found = _tried(subject, "throughput", variant, batch, limits.within(SHARE * max(left, SHARE * limits.seconds)))
         if found is None:
             break
         rates[batch] = found["per_second"]
@@ -109,8 +119,8 @@ def measure(subject: Subject, scenario: str, variant: Variant, batch: int, limit
         found = timed(scenario, forward, checks, bench, subject.inputs, variant, batch, limits)
         if variant.mode != "cuda-graph":  # whose memory is taken at the capture
             found["peak_bytes"] = peak_bytes(_on_one(forward, subject.inputs.fresh(batch)), bench.device)
-        if bench.meter is not None and scenario == "latency":
-            found["energy_joules"] = bench.meter.of_call(_on_one(forward, subject.inputs.fresh(batch)), bench.clock.synchronise)
+        if scenario == "latency":
+            found["energy_joules"] = _energy(bench, _on_one(forward, subject.inputs.fresh(batch)))
     found["floor_us"] = subject.work.floor_us(batch, variant.precision, bench.roofline)
     return found
 
@@ -121,7 +131,17 @@ def _energy_again(subject: Subject, variant: Variant, batch: int) -> float | Non
     if bench.meter is None:
         return None
     with flags(variant.precision, bench.device):
-        return bench.meter.of_call(_on_one(runner(subject.recognizer, variant, values, bench.device), values), bench.clock.synchronise)
+        return _energy(bench, _on_one(runner(subject.recognizer, variant, values, bench.device), values))
+
+
+def _energy(bench: Bench, run: Callable[[], Any]) -> float | None:
+    """Joules of one call; None without a meter, and where it fails: the times stand without it."""
+    if bench.meter is None:
+        return None
+    try:
+        return bench.meter.of_call(run, bench.clock.synchronise)
+    except Exception:  # NVML's errors are classes of a library that may be absent
+        return None
 
 
 def _reference(network: nn.Module) -> Forward:
