@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from merzoo.cli import main
 from merzoo.errors import UsageError
+from merzoo.evaluation.bootstrap import Difference
 from merzoo.leaderboard.build import build, collect
 from merzoo.leaderboard.tables import COSTS, SCORES
 from merzoo.results.pack import pack
@@ -79,9 +81,9 @@ def test_exit_codes_and_the_last_line(tmp_path: Path, capsys: Capsys) -> None:
 
 
 def test_somebody_else_confirms_a_row(tmp_path: Path) -> None:
-    exported(tmp_path, "first", "Ada", day(2), skill=0.6)
-    exported(tmp_path, "second", "Grace", day(3), skill=0.6, seeds=[1, 2])
-    exported(tmp_path, "third", "Emmy", day(4), skill=0.6, seeds=[3])
+    exported(tmp_path, "first", "Ada", day(2), skill=0.9)
+    exported(tmp_path, "second", "Grace", day(3), skill=0.9, seeds=[1])
+    exported(tmp_path, "third", "Emmy", day(4), skill=0.9, seeds=[5])
     board = collect(tmp_path / "results")
     rows = rows_of(board)
     assert [*rows] == ["first.json"] and not board["left_out"]
@@ -100,7 +102,7 @@ def test_somebody_else_confirms_a_row(tmp_path: Path) -> None:
 def test_what_confirms_nothing(changed: dict[str, Any], tmp_path: Path) -> None:
     """The same person, nobody by name, another model, options or preset, and one that disagrees."""
     exported(tmp_path, "first", "Ada", day(2), skill=1.0)
-    exported(tmp_path, "second", changed.pop("by", "Grace"), day(3), **{"skill": 1.0, **changed})
+    exported(tmp_path, "second", changed.pop("by", "Grace"), day(3), **{"skill": 1.0, "seeds": [1], **changed})
     rows = rows_of(collect(tmp_path / "results"))
     assert {(name, row["status"], row["rerun"]) for name, row in rows.items()} == {("first.json", "consistent", None), ("second.json", "consistent", None)}
 
@@ -110,12 +112,35 @@ def test_a_run_is_there_once(tmp_path: Path) -> None:
     path = exported(tmp_path, "one", "Ada", day(1))
     value = json.loads(path.read_text())
     write(path.with_name("two.json"), {**value, "by": "Grace"})
+    later = {"created": day(3), "environment": {**value["environment"], "cpu": "another"}}
+    write(path.with_name("a-copy.json"), {**value, **later, "by": "Grace", "run": {**value["run"], **later}, "result": {**value["result"], "environment": later["environment"]}})
     (tmp_path / "run-one").rename(tmp_path / "results" / "folder")
     board = collect(tmp_path / "results")
     assert [*rows_of(board)] == ["one.json"] and rows_of(board)["one.json"]["status"] == "consistent"
     assert {out["run"]: out["reason"] for out in board["left_out"]} == {
-        name: f"{name} is the very same as one.json, which is on the board" for name in ("folder", "two.json")
+        name: f"{name} is the very same as one.json, which is on the board" for name in ("folder", "two.json", "a-copy.json")
     }
+
+
+def test_runs_that_cannot_be_compared_leave_the_board_standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr("merzoo.leaderboard.reruns.paired_difference", broken)
+    exported(tmp_path, "first", "Ada", day(2))
+    exported(tmp_path, "second", "Grace", day(3), seeds=[1])
+    board = build(tmp_path / "results", tmp_path / "site")
+    assert [*rows_of(board)] == ["first.json"]
+    assert [(out["run"], out["reason"]) for out in board["left_out"]] == [("second.json", "it cannot be compared with first.json: KeyError: 'odd'")]
+
+
+@pytest.mark.parametrize(("apart", "status"), [(0.05, "re-run"), (0.0501, "consistent"), (-0.06, "consistent")])
+def test_an_interval_that_holds_zero_is_not_enough(apart: float, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = Difference(apart, -0.5, 0.5, 0.9)
+    monkeypatch.setattr("merzoo.leaderboard.reruns.paired_difference", lambda *_: SimpleNamespace(scores={"uf1": wide}))
+    exported(tmp_path, "first", "Ada", day(2))
+    exported(tmp_path, "second", "Grace", day(3), seeds=[1])
+    assert rows_of(collect(tmp_path / "results"))["first.json"]["status"] == status
 
 
 def test_run_folders_are_compared_with_data_that_are_here(tmp_path: Path) -> None:

@@ -81,16 +81,17 @@ def _board(found: Sequence[Entry], source: Path, desk: Desk, resamples: int) -> 
         raise UsageError(f"neither a result file nor an evaluation run lies below {source} (folders with run.json and folds); {remedy}")
     kept, left_out = _once(found)
     costs = sorted((one.cost for one in kept if one.cost), key=lambda cost: (cost["model"], cost["preset"], cost["device"], cost["created"], cost["source"]))
+    groups, apart = _groups([one for one in kept if one.row], source, desk, resamples)
+    left_out += apart
     shown = [{"run": plain(name), "reason": _reason(reason, source)} for name, reason in sorted(left_out)]
-    groups = _groups([one for one in kept if one.row], source, desk, resamples)
     return {"schema": SCHEMA, "groups": groups, "costs": costs, "left_out": shown}
 
 
 def _once(found: Sequence[Entry]) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Every run and every measurement once, and what is left out, with the reason."""
+    """Every run and every measurement once, the one made first, and what is left out, with the reason."""
     kept: dict[str, Entry] = {}
     left_out = [(one.name, one.reason) for one in found if one.reason]
-    for one in found:
+    for one in sorted(found, key=lambda one: (one.row or one.cost or {}).get("created", "")):
         if not one.reason and (first := kept.setdefault(one.run, one)) is not one:
             left_out.append((one.name, f"{one.name} is the very same as {first.name}, which is on the board"))
     return [*kept.values()], left_out
@@ -101,13 +102,16 @@ def _reason(reason: str, source: Path) -> str:
     return plain(reason.replace(f"{source}{os.sep}", ""), 400)
 
 
-def _groups(entries: Sequence[Entry], source: Path, desk: Desk, resamples: int) -> list[dict[str, Any]]:
+def _groups(entries: Sequence[Entry], source: Path, desk: Desk, resamples: int) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """The groups, and what could not be compared within one, with the reason."""
     found: dict[str, list[Entry]] = {}
     for one in entries:
         found.setdefault(json.dumps([(one.row or {})[key] for key in SHARED], sort_keys=True), []).append(one)
-    groups = []
+    groups, left_out = [], []
     for key, same in found.items():
-        ordered, metrics = _ranked(merge(same, source, desk, resamples))
+        rows, apart = merge(same, source, desk, resamples)
+        left_out += apart
+        ordered, metrics = _ranked(rows)
         sides = {"rows": [r for r in ordered if not r["reference"]], "references": [r for r in ordered if r["reference"]]}
         groups.append((key, {**{name: ordered[0][name] for name in SHARED}, "metrics": metrics, **sides}))
 
@@ -115,7 +119,7 @@ def _groups(entries: Sequence[Entry], source: Path, desk: Desk, resamples: int) 
         key, group = item
         return group["data"]["name"], group["protocol"]["name"], -len(group["rows"]) - len(group["references"]), key
 
-    return [group for _, group in sorted(groups, key=order)]
+    return [group for _, group in sorted(groups, key=order)], left_out
 
 
 def _ranked(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:

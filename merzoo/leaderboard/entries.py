@@ -15,7 +15,7 @@ from merzoo.evaluation.audit import record_checks
 from merzoo.evaluation.audit_data import Truth, folds_check, labels_check
 from merzoo.evaluation.checks import Check
 from merzoo.evaluation.run import Run
-from merzoo.evaluation.runs import RunFolder, result
+from merzoo.evaluation.runs import RunFolder, predictions, result
 from merzoo.files import read_json
 from merzoo.results.checking import check
 from merzoo.results.cost import on_board
@@ -118,9 +118,10 @@ def _of_file(path: Path, name: str, desk: Desk) -> Entry | None:
 def _scored(name: str, made: dict[str, Any], run: Run, status: str, told: Mapping[str, Any]) -> Entry:
     options = run.facts.get("options")
     row = {"run": name, **made, "options": options if isinstance(options, Mapping) else {}, "source": name, "status": status, **told, "rerun": None}
-    states = [record["state_sha256"] for record in run.folds()]
-    what = [made[key] for key in ("model", "data", "protocol", "seeds", "environment", "scores")]
-    very = json.dumps([run.facts.get("created"), what, states], sort_keys=True)
+    states, pooled = [record["state_sha256"] for record in run.folds()], predictions(run)
+    what = [made[key] for key in ("model", "preset", "data", "protocol", "seeds")]
+    # Not when, by whom and where: whoever copies a file can edit those. Probabilities may be rounded, decisions are the same.
+    very = json.dumps([what, run.facts.get("options"), states, pooled.sample_id.tolist(), pooled.predicted.tolist()], sort_keys=True)
     same = json.dumps([made[key] for key in ("model", "preset", "parts", "weights")] + [run.facts.get("options"), run.facts.get("views")], sort_keys=True)
     return Entry(name, row=row, run=very, same=same)
 
