@@ -299,6 +299,29 @@ def test_what_the_limit_leaves_no_time_for_is_skipped(tmp_path: Path) -> None:
     assert [(one["precision"], one["reason"]) for one in value["skipped"]] == [("bf16", "the limit of 0 s left no time")]
 
 
+def test_the_suite_outlives_a_file_that_cannot_be_written_and_builds_nothing_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = script("gpu_suite")
+    made = suite.Suite(bench(), tmp_path, 600.0, "", 10)
+    made.build(["ststnet", "flow-svm"], "small")
+
+    def full(subject: Subject, out: Path, by: str) -> Path:
+        if subject.spec.name == "ststnet":
+            raise OSError("no space left on the device")
+        assert not (tmp_path / "flow-svm-small-cpu.json").exists()
+        return save(subject, out, by)
+
+    monkeypatch.setattr(suite, "save", full)
+    made.run(suite.Pass("latency", (Variant(),), 0.2, 1))
+    assert [path.name for path in tmp_path.iterdir()] == ["flow-svm-small-cpu.json"]
+    assert "ststnet: " in capsys.readouterr().err
+    assert made.end() == 1
+    made.limit = 0.0
+    made.build(["miacnet"], "small")
+    assert "miacnet: the limit of 0 s left no time" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_fidelity_compares_with_timms_method(tmp_path: Path) -> None:
     fidelity, out = script("fidelity"), tmp_path / "fidelity.json"

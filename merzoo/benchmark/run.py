@@ -65,7 +65,7 @@ def tasks(scenarios: Iterable[Scenario], variants: Sequence[Variant]) -> Iterato
     for scenario in scenarios:
         if scenario == "train-step":
             precisions = dict.fromkeys(variant.precision for variant in variants)
-            yield from (Task(scenario, f"train-step {precision}", partial(train_step, precision=precision)) for precision in precisions)
+            yield from (Task(scenario, f"train-step {precision}", partial(train_step, precision=precision), Variant(precision)) for precision in precisions)
         elif scenario in ("latency", "throughput"):
             measure = latency if scenario == "latency" else throughput
             yield from (Task(scenario, f"{scenario} {variant}", partial(measure, variant=variant), variant) for variant in variants)
