@@ -11,11 +11,12 @@ from torch import nn
 from merzoo.benchmark.arithmetic import Work, flops_of, roofline, work_of
 from merzoo.benchmark.clock import Clock
 from merzoo.benchmark.energy import Meter
-from merzoo.benchmark.forward import goes_on, knee
+from merzoo.benchmark.forward import goes_on
 from merzoo.benchmark.inputs import Inputs
 from merzoo.benchmark.memory import free_bytes, peak_bytes
 from merzoo.benchmark.noise import LIMIT, Noise, told
 from merzoo.benchmark.record import file_name
+from merzoo.benchmark.rules import knee
 from merzoo.benchmark.run import SCENARIOS, Scenario, known, tasks
 from merzoo.benchmark.variants import Precision, Variant, choose, flags, impossible, lay_out, runner
 from merzoo.errors import UnknownNameError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,13 +14,13 @@ from merzoo.benchmark.honesty import FASTER, Checks, cached
 from merzoo.benchmark.inputs import Inputs
 from merzoo.benchmark.measurement import Measurement, measurement, skip
 from merzoo.benchmark.memory import free_bytes, peak_bytes
+from merzoo.benchmark.rules import knee
 from merzoo.benchmark.sampling import WARM_UP_SHARE, Limits, planned, warm_up
 from merzoo.benchmark.subject import Subject
 from merzoo.benchmark.variants import Forward, Variant, flags, impossible, lay_out, runner
 from merzoo.entries import last_line
 from merzoo.interfaces import Batch
 
-GAIN = 1.05  # of a doubled batch, below which doubling has ended
 SWEEP = (100, 10)  # samples of a batch size: at most, at least
 SHARE = 0.25  # of what is left of a sweep's limit, that the calls of the next size may take
 FEWEST = 2  # sizes of a sweep that runs late
@@ -64,15 +63,6 @@ def throughput(subject: Subject, variant: Variant) -> None:
         if how.items() <= each.items():
             each["knee"] = True  # whatever becomes of the meter
             each["energy_joules"] = _energy_again(subject, variant, best)
-
-
-def knee(rates: Mapping[int, float]) -> int:
-    """The batch size from which doubling gained less than 5 %, or the largest measured. rates: {batch: samples a second}, batches doubling."""
-    sizes = sorted(rates)
-    for small, large in pairwise(sizes):
-        if rates[large] < GAIN * rates[small]:
-            return small
-    return sizes[-1]
 
 
 def goes_on(rates: Mapping[int, float]) -> bool:

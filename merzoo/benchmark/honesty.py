@@ -13,12 +13,10 @@ from torch import Tensor
 
 from merzoo.benchmark.clock import Clock
 from merzoo.benchmark.inputs import Inputs
+from merzoo.benchmark.rules import TOLERANCE
 from merzoo.benchmark.variants import Forward, Precision
 from merzoo.interfaces import Batch
 
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "tf32": 0.05, "bf16": 0.25, "fp16": 0.05}
-"""Of `lost`. Of all models at both presets on a CPU the largest were 1e-5 in fp32, 0.016 in fp16 and 0.11 in bf16, all by networks that tell random inputs
-apart by a few percent of their output; TF32 rounds as fp16 does. A constant answer loses 1."""
 SAMPLES = 8  # that are compared, in as many batches as they need, and in two at least
 SETTLE = 0.02  # seconds for work that was left running to come to light
 ROUNDING = 1e-6  # of the outputs' size: what differs by less differs in its last bits
