@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from merzoo.benchmark.statistics import summary
 from merzoo.describe import tree
 from merzoo.registry import registry
 from merzoo.results.checking import check
@@ -38,6 +39,24 @@ def test_measurements_at_fault_stay_off_the_board(cost: dict[str, Any]) -> None:
     kept, skipped = on_board(value)
     assert [one["scenario"] for one in kept] == ["throughput"] * 3
     assert skipped[0] == value["skipped"][0] and skipped[1]["reason"] == "faster than the machine allows"
+
+
+def test_a_latency_of_few_times_stays_off_the_board(cost: dict[str, Any]) -> None:
+    for count, shown in ((30, 4), (29, 3)):
+        times = cost["measurements"][0]["samples_us"][:count]
+        value = changed(cost, 0, samples_us=times, summary=summary(times))
+        kept, skipped = on_board(value)
+        assert reason(value) == "" and len(kept) == shown
+    assert skipped[-1]["reason"] == "29 times were measured, and a latency needs 30"
+
+
+def test_the_largest_batch_may_be_the_knee_of_a_sweep_that_ended(cost: dict[str, Any]) -> None:
+    value = copy.deepcopy(cost)
+    value["measurements"] = value["measurements"][:3]
+    value["measurements"][2]["knee"] = True
+    assert reason(value) == ""
+    value["measurements"][1]["knee"], value["measurements"][2]["knee"] = True, False
+    assert "batch 4: knee is true, made again it is at batch 16" in reason(value)
 
 
 def test_measurements_in_words() -> None:

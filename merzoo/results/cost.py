@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from merzoo.benchmark.rules import FEWEST, TOLERANCE, knee
 from merzoo.benchmark.statistics import summary
 from merzoo.evaluation.checks import Check, verdict
 from merzoo.evaluation.records import is_count, is_number
@@ -27,7 +28,6 @@ WARM_UP, CHECK = ("calls", "seconds", "steady"), ("error", "tolerance", "ok")
 MAX_SAMPLES = 200_000  # of one measurement
 MAX_MEASUREMENTS = 2_000
 SHORTEST, LARGEST = 1e-4, 1e18  # of times in microseconds, and of any number: their ratios stay finite
-MOST_LOST = 0.25  # the largest of `merzoo.benchmark.honesty.TOLERANCE`
 LIMIT = 0.03  # spread of the fixed matrix product beyond which a machine is noisy
 WEIGHTS, SUMMARIES, FAULTS = "weights", "summaries", "faults"
 NEEDED = frozenset(("measurements", SUMMARIES, WEIGHTS))
@@ -45,6 +45,7 @@ def check_cost(value: Mapping[str, Any], path: Path, desk: Desk) -> Verdict:
         checks.append(Check(SUMMARIES, "not checked", "the measurements are not as they should be"))
         return Verdict("cost", checks, NEEDED)
     found = [line for one in value["measurements"] for line in _summary(one)]
+    found += _knees(value["measurements"])
     if checks[-2].status == "passed":  # the roofline is one
         found += [line for one in value["measurements"] for line in _floor(one, value)]
     checks.append(verdict(SUMMARIES, found, "each was made again from its samples and is equal", "numbers are not what the samples give"))
@@ -55,8 +56,8 @@ def check_cost(value: Mapping[str, Any], path: Path, desk: Desk) -> Verdict:
 def on_board(value: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The measurements of a checked file that a board shows, without their samples, and what it skips: those that could not be made, and those at fault.
     Fields that are not known here are passed over."""
-    measured = [one for one in value["measurements"] if not one["faults"]]
-    skipped = [{**_picked(one, NAMED[:-1]), "reason": "; ".join(one["faults"])} for one in value["measurements"] if one["faults"]]
+    measured = [one for one in value["measurements"] if not at_fault(one)]
+    skipped = [{**_picked(one, NAMED[:-1]), "reason": "; ".join(faults)} for one in value["measurements"] if (faults := at_fault(one))]
     kept = [{**_picked(one, SHOWN), "warm_up": _inside(one, "warm_up", WARM_UP), "check": _inside(one, "check", CHECK)} for one in measured]
     return kept, [_picked(one, (*NAMED[:-1], "reason")) for one in value["skipped"]] + skipped
 
@@ -67,6 +68,12 @@ def _picked(one: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def _inside(one: Mapping[str, Any], name: str, names: tuple[str, ...]) -> dict[str, Any] | None:
     return None if one.get(name) is None else _picked(one[name], names)
+
+
+def at_fault(one: Mapping[str, Any]) -> list[str]:
+    """Why a measurement of a checked file is on no board: the faults that it tells, and too few times of a latency."""
+    few = one["scenario"] == "latency" and len(one["samples_us"]) < FEWEST
+    return [*one["faults"], *([f"{len(one['samples_us'])} times were measured, and a latency needs {FEWEST}"] if few else [])]
 
 
 def called(one: Mapping[str, Any]) -> str:
@@ -180,10 +187,17 @@ def _fields(one: Mapping[str, Any]) -> Iterator[str]:
         return
     if not (isinstance(check, Mapping) and isinstance(check.get("ok"), bool) and (not check["ok"] or all(is_number(check.get(name)) for name in CHECK[:2]))):
         yield "check is not {error, tolerance, ok}"
-    elif check["ok"] and not 0 <= check["error"] <= check["tolerance"] <= MOST_LOST:
-        yield f"check.ok is true, and the error {_shown(check['error'])} is not within {_shown(check['tolerance'])}, or more than {MOST_LOST:g} is tolerated"
+    elif check["ok"] and not 0 <= check["error"] <= check["tolerance"] <= _tolerated(one):
+        within = f"{_shown(check['tolerance'])}, or more than {_tolerated(one):g} is tolerated"
+        yield f"check.ok is true, and the error {_shown(check['error'])} is not within {within}"
     elif not check["ok"] and not one.get("faults"):
         yield "its outputs are not those of the reference, and no fault is told"
+
+
+def _tolerated(one: Mapping[str, Any]) -> float:
+    """The most that outputs of its precision may lose; that of fp32 where it has none."""
+    precision = one.get("precision")
+    return TOLERANCE.get(precision, 0.0) if isinstance(precision, str) else TOLERANCE["fp32"]
 
 
 def _times(one: Mapping[str, Any]) -> Iterator[str]:
@@ -212,6 +226,19 @@ def _summary(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"{called(one)}: device_p50 is {_shown(one['device_p50'])}, and there are no times of the device"
 
 
+def _knees(measurements: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where a sweep of batches names its knee, it is the one that the rates give; those at fault are among them, as they were when it was measured."""
+    sweeps: dict[str, list[Mapping[str, Any]]] = {}
+    for one in measurements:
+        if one["scenario"] == "throughput" and one.get("batch") is not None and one.get("per_second") is not None:
+            sweeps.setdefault(repr([one.get(name) for name in ("precision", "layout", "mode", "about")]), []).append(one)
+        elif one.get("knee"):
+            yield f"{called(one)}: knee is true, and no rate of a batch size is told"
+    for sweep in sweeps.values():
+        made = knee({one["batch"]: one["per_second"] for one in sweep})
+        yield from (f"{called(one)}: knee is true, made again it is at batch {made}" for one in sweep if one.get("knee") and one["batch"] != made)
+
+
 def _floor(one: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[str]:
     """A claimed floor at batch 1 is that of the file's own roofline, flops and bytes; of other batches the file does not say what is moved."""
     if one.get("batch") != 1 or one["scenario"] not in ("latency", "throughput") or one.get("floor_us") is None:
@@ -224,7 +251,7 @@ def _floor(one: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _faults(value: Mapping[str, Any]) -> Check:
-    told = [f"{called(one)}: {plain('; '.join(one['faults']), 200)}" for one in value["measurements"] if one["faults"]]
+    told = [f"{called(one)}: {plain('; '.join(faults), 200)}" for one in value["measurements"] if (faults := at_fault(one))]
     if len(told) == len(value["measurements"]):
         return verdict(FAULTS, told, "", "measurements have faults, and there are no others")
     return Check(FAULTS, "passed", f"{len(told)} measurements have faults and stay off boards" if told else "no measurement has a fault", told[:20])

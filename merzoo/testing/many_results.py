@@ -110,7 +110,7 @@ def cost(rng: np.random.Generator, samples: int = 1000) -> dict[str, Any]:
     base, rate, copied = float(rng.uniform(500, 50_000)), 2e11, 1e10
     flops, moved = int(base * 1e5), int(base * 1e3)
     measurements = [_measured(rng, base, samples, "latency", 1, max(flops / rate, moved / copied) * 1e6)]
-    measurements += [_measured(rng, base * batch**0.8, 50, "throughput", batch, None, knee=batch == 16) for batch in (4, 16, 64)]
+    measurements += [_measured(rng, base * batch**0.8, 50, "throughput", batch, None, knee=batch == 64) for batch in (4, 16, 64)]
     blocks = [rounded(float(time)) for time in rng.normal(3000, 10, 8)]
     spread = (max(blocks) - min(blocks)) / float(np.median(blocks))
     return {

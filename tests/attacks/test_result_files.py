@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from merzoo.benchmark.statistics import summary
 from merzoo.cli import main
 from merzoo.leaderboard.build import build
 from merzoo.testing.many_results import write_results
@@ -307,6 +309,30 @@ def everything_tolerated(value: Value) -> None:
     latency(value)["check"] |= {"error": 0.9, "tolerance": 10.0}
 
 
+def fp32_as_coarse_as_bf16(value: Value) -> None:
+    latency(value)["check"] |= {"error": 0.2, "tolerance": 0.25}
+
+
+def knee_moved(value: Value) -> None:
+    value["measurements"][2]["knee"], value["measurements"][3]["knee"] = True, False
+
+
+def two_knees(value: Value) -> None:
+    value["measurements"][1]["knee"] = True
+
+
+def knee_of_a_latency(value: Value) -> None:
+    latency(value)["knee"] = True
+
+
+def only_few_times(value: Value) -> None:
+    """A latency of 29 times, all of it true, and nothing else."""
+    one = latency(value)
+    one["samples_us"] = one["samples_us"][:29]
+    one["summary"] = summary(one["samples_us"])
+    value["measurements"] = [one]
+
+
 def unchecked(value: Value) -> None:
     latency(value)["check"] = None
 
@@ -338,7 +364,12 @@ def all_at_fault(value: Value) -> None:
 
 COSTS = {
     wrong_outputs_called_ok: "check.ok is true, and the error 0.9 is not within 0.25",
-    everything_tolerated: "more than 0.25 is tolerated",
+    everything_tolerated: "more than 0.001 is tolerated",
+    fp32_as_coarse_as_bf16: "the error 0.2 is not within 0.25, or more than 0.001 is tolerated",
+    knee_moved: "batch 16: knee is true, made again it is at batch 64",
+    two_knees: "batch 4: knee is true, made again it is at batch 64",
+    knee_of_a_latency: "knee is true, and no rate of a batch size is told",
+    only_few_times: "29 times were measured, and a latency needs 30",
     unchecked: "no output was checked, and no fault is told",
     floor_raised: r"floor_us is [\d.]+, made again it is",
     endless_floor: r"floor_us is 1e\+300, neither null nor a number",
@@ -441,6 +472,30 @@ def test_what_is_no_name_is_refused(name: Any, honest: dict[str, Value], told: C
     value["model"] = value["run"]["model"] = value["result"]["model"] = name
     code, said = told(value)
     assert code in (1, 2) and re.search("model is .* no printable text|no JSON of a result", said)
+
+
+@pytest.mark.parametrize("kind", ["scores", "cost"])
+def test_a_board_is_built_beside_a_file_of_any_fields(kind: str, honest: dict[str, Value], tmp_path: Path) -> None:
+    """Copies with a few fields drawn by chance replaced: a board is written, the good file stands on it, and each copy is on it or left out."""
+    rng, places = random.Random(3), [*paths(honest[kind])]
+    source = tmp_path / "results"
+    source.mkdir()
+    for at in range(20):
+        value = copy.deepcopy(honest[kind])
+        for path in rng.sample(places, 2):
+            inner = value
+            try:
+                for key in path[:-1]:
+                    inner = inner[key]
+                inner[path[-1]] = rng.choice([None, "odd", -1, 1e17, True, [{}], {"a": []}, []])
+            except (KeyError, IndexError, TypeError):
+                continue  # the first took the place of the second away
+        (source / f"odd-{at:02d}.json").write_text(json.dumps(value))
+    board = build_beside(source, tmp_path / "site")
+    shown = [row["run"] for group in board["groups"] for row in group["rows"]] + [cost["source"] for cost in board["costs"]]
+    assert "0000-scores.json" in shown + [out["run"] for out in board["left_out"]]
+    assert not [out for out in board["left_out"] if "unexpected" in out["reason"] or "cannot be drawn" in out["reason"]]
+    assert (tmp_path / "site" / "index.html").stat().st_size > 10_000
 
 
 @pytest.mark.slow
