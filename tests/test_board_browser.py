@@ -259,6 +259,31 @@ def test_the_theme_may_change_while_it_is_open(opened: Open) -> None:
     before = page.locator("#picture .xtick text").first.evaluate("(node) => node.style.fill")
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("(before) => document.querySelector('#picture .xtick text').style.fill !== before", arg=before)
+    after = page.locator("#picture .xtick text").first.evaluate("(node) => getComputedStyle(node).fill")
+    dark, light = (sum(map(int, colour[4:-1].split(","))) for colour in (before, after))
+    assert dark < 382 < light and page.locator("#picture .xtick text").first.is_visible()
+
+
+def test_an_address_that_is_none_closes_what_is_open(opened: Open) -> None:
+    page = opened(anchor="#model-streams")
+    page.evaluate("location.hash = '#%E0%A4%A'")
+    page.wait_for_function("!document.querySelector('dialog[open]')")
+    assert page.url.endswith("#%E0%A4%A") and page.locator("#board").is_visible()
+
+
+def test_who_measured_and_what_was_noisy_is_told(opened: Open, board: dict[str, Any]) -> None:
+    made = copy.deepcopy(board)
+    for cost in made["costs"]:
+        cost["by"] = "Grace <b>"
+        cost["noise"]["noisy"] = True
+        for one in cost["measurements"]:
+            one["warm_up"]["steady"] = False
+    page = opened(made)
+    cell = page.locator("#board tbody td.c-p50 .mark").first
+    assert cell.is_visible() and cell.get_attribute("title", timeout=1000).startswith("noisy machine: a fixed")  # type: ignore[union-attr]
+    assert "not steady" in page.locator("#board tbody td.c-p50").first.inner_text() or page.locator(".mark .sr", has_text="not steady").count()
+    assert "measured by Grace <b>" in page.locator("#board tbody td.c-device").first.inner_text()
+    assert page.evaluate("board.rows.filter((row) => row.numbers.p50).every((row) => row.by === 'Grace <b>')")
 
 
 def test_columns_are_chosen_by_the_reader(opened: Open) -> None:

@@ -94,6 +94,19 @@ def test_numbers_of_a_row_in_the_units_that_it_shows(board: dict[str, Any]) -> N
     assert {name for name, value in bare.numbers().items() if value is not None} == {"parameters", "flops"}
 
 
+def test_costs_are_the_word_of_whoever_made_them(board: dict[str, Any]) -> None:
+    alone = page.html({**board, "groups": []})
+    assert re.search(r'<td class="c-status"><span class="chip consistent-with-itself">consistent with itself</span>', alone)
+    assert "measured by Ada" in alone and "maker’s word" in alone and 'class="mark"' not in alone
+    assert {line.filters()["status"] for line in joined.lines({**board, "groups": []})} == {"consistent with itself"}
+    made = copy.deepcopy(board)
+    made["costs"][0]["noise"]["noisy"] = True
+    made["costs"][0]["measurements"][0]["warm_up"]["steady"] = False
+    marked = page.html(made)
+    assert 'title="noisy machine: ' in marked and '<span class="sr">noisy machine</span>' in marked
+    assert marked.count('<span class="sr">not steady</span>') >= 1
+
+
 def test_machines_and_layouts_that_differ_are_told_apart() -> None:
     made = {"device": "cpu", "environment": {"device": "cpu", "cpu": "EPYC", "threads": 8}}
     assert joined.device_name(made) == "EPYC, 8 threads" and joined.device_name({**made, "device": GPU}) == GPU

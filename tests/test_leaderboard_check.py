@@ -113,7 +113,8 @@ def test_a_run_is_there_once(tmp_path: Path) -> None:
     value = json.loads(path.read_text())
     write(path.with_name("two.json"), {**value, "by": "Grace"})
     later = {"created": day(3), "environment": {**value["environment"], "cpu": "another"}}
-    write(path.with_name("a-copy.json"), {**value, **later, "by": "Grace", "run": {**value["run"], **later}, "result": {**value["result"], "environment": later["environment"]}})
+    inner = {"run": {**value["run"], **later}, "result": {**value["result"], "environment": later["environment"]}}
+    write(path.with_name("a-copy.json"), {**value, **later, **inner, "by": "Grace"})
     (tmp_path / "run-one").rename(tmp_path / "results" / "folder")
     board = collect(tmp_path / "results")
     assert [*rows_of(board)] == ["one.json"] and rows_of(board)["one.json"]["status"] == "consistent"
@@ -132,6 +133,23 @@ def test_runs_that_cannot_be_compared_leave_the_board_standing(tmp_path: Path, m
     board = build(tmp_path / "results", tmp_path / "site")
     assert [*rows_of(board)] == ["first.json"]
     assert [(out["run"], out["reason"]) for out in board["left_out"]] == [("second.json", "it cannot be compared with first.json: KeyError: 'odd'")]
+
+
+def test_a_row_that_cannot_be_drawn_leaves_the_board_standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(row: dict[str, Any]) -> str:
+        if row["model"] == "odd" or row["source"] == "0001-cost.json":
+            raise KeyError("odd")
+        return "by somebody"
+
+    exported(tmp_path, "fine", "Ada", day(2))
+    exported(tmp_path, "odd", "Grace", day(3), model="odd")
+    write_results(tmp_path / "results", 4, part="tiny", samples=40)
+    monkeypatch.setattr("merzoo.leaderboard.tables._status", odd)
+    monkeypatch.setattr("merzoo.leaderboard.tables.device_name", odd)
+    board = build(tmp_path / "results", tmp_path / "site", resamples=50)
+    assert "fine.json" in rows_of(board) and [cost["source"] for cost in board["costs"]] == ["0000-cost.json"]
+    assert {out["run"]: out["reason"] for out in board["left_out"]} == dict.fromkeys(("0001-cost.json", "odd.json"), "it cannot be drawn: KeyError: 'odd'")
+    assert "it cannot be drawn" in (tmp_path / "site" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(("apart", "status"), [(0.05, "re-run"), (0.0501, "consistent"), (-0.06, "consistent")])

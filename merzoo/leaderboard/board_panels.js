@@ -6,10 +6,13 @@ function drawOpen(dialog) {
   for (const node of dialog.querySelectorAll(".curves")) drawCurves(node, board.curves[dialog.id][node.dataset.figure].plots);
 }
 
+function addressed() {
+  const name = location.hash.slice(1);
+  try { return decodeURIComponent(name); } catch { return name; }
+}
+
 function follow() {
-  let name = location.hash.slice(1);
-  try { name = decodeURIComponent(name); } catch { /* as it stands */ }
-  const found = $(name), before = opened();
+  const found = $(addressed()), before = opened();
   if (before && before !== found) before.close();
   if (!(found instanceof HTMLDialogElement) || found.open) return;
   found.showModal();
@@ -19,7 +22,7 @@ function follow() {
 
 for (const dialog of document.querySelectorAll("dialog")) {
   dialog.addEventListener("close", () => {
-    if (decodeURIComponent(location.hash.slice(1)) === dialog.id) history.replaceState(null, "", location.href.split("#")[0]);
+    if (addressed() === dialog.id) history.replaceState(null, "", location.href.split("#")[0]);
     if (opener?.hash.slice(1) === dialog.id) opener.focus({ preventScroll: true });
   });
 }

@@ -76,7 +76,7 @@ function drawPareto(indexes) {
       marker: { color: mine.map((one) => (best.has(one) ? colour : of.card)), symbol: SHAPES[at % SHAPES.length], size: 10, line: { color: colour, width: 2 } },
       error_y: { ...bars, array: mine.map((one) => one.row.interval[1] - one.y), arrayminus: mine.map((one) => one.y - one.row.interval[0]) },
       error_x: { ...bars, array: mine.map((one) => (one.row.numbers.p95 ?? one.x) - one.x), arrayminus: mine.map(() => 0) },
-      hoverinfo: "text", hovertext: mine.map((one) => `<b>${escaped(one.row.model)}</b> ${escaped(one.row.filters.preset)}<br>${escaped(group.metric)} ${one.y.toFixed(3)} [${one.row.interval.map((s) => s.toFixed(3)).join(", ")}]<br>p50 ${three(one.x)} ms, p95 ${one.row.numbers.p95 === null ? "–" : three(one.row.numbers.p95)} ms<br>${escaped(name)}`),
+      hoverinfo: "text", hovertext: mine.map((one) => `<b>${escaped(one.row.model)}</b> ${escaped(one.row.filters.preset)}<br>${escaped(group.metric)} ${one.y.toFixed(3)} [${one.row.interval.map((s) => s.toFixed(3)).join(", ")}]<br>p50 ${three(one.x)} ms, p95 ${one.row.numbers.p95 === null ? "–" : three(one.row.numbers.p95)} ms${one.row.by ? `, measured by ${escaped(one.row.by)}` : ""}<br>${escaped(name)}`),
     };
   });
   const drawn = fronts.map((found) => ({ type: "scatter", mode: "lines", x: found.map((one) => one.x), y: found.map((one) => one.y), line: { shape: "hv", color: of.muted, width: 1.2, dash: "dot" }, hoverinfo: "skip", showlegend: false }));

@@ -40,11 +40,43 @@ def build(
     """
     source, site = Path(source), Path(site)
     board = collect(source, resamples, roots=roots, jobs=jobs, report=report)
+    try:
+        texts = _texts(board)
+    except Exception:  # a stranger's file must not take the board down with it
+        board = _drawable(board)
+        texts = _texts(board)
     make_folder(site)
-    texts = {"index.html": html, "board.json": _dumps, "board.md": markdown, "board.csv": scores_csv, "costs.csv": costs_csv}
     for name, text in texts.items():
-        write_atomically(site / name, text(board))
+        write_atomically(site / name, text)
     return board
+
+
+def _texts(board: dict[str, Any]) -> dict[str, str]:
+    """What each file of a site says."""
+    made = {"index.html": html, "board.json": _dumps, "board.md": markdown, "board.csv": scores_csv, "costs.csv": costs_csv}
+    return {name: text(board) for name, text in made.items()}
+
+
+def _drawable(board: dict[str, Any]) -> dict[str, Any]:
+    """The board without the rows and costs that cannot be drawn on one of their own: these are left out, with the reason."""
+    left_out = []
+
+    def drawn(name: str, groups: list[dict[str, Any]], costs: list[dict[str, Any]]) -> bool:
+        try:
+            _texts({"schema": SCHEMA, "groups": groups, "costs": costs, "left_out": []})
+        except Exception as error:
+            left_out.append({"run": plain(name), "reason": plain(f"it cannot be drawn: {type(error).__name__}: {error}", 400)})
+            return False
+        return True
+
+    groups = []
+    for group in board["groups"]:
+        empty = {**group, "rows": [], "references": []}
+        kept = {side: [row for row in group[side] if drawn(row["run"], [{**empty, side: [row]}], [])] for side in ("rows", "references")}
+        if any(kept.values()):
+            groups.append({**group, **kept})
+    costs = [cost for cost in board["costs"] if drawn(cost["source"], [], [cost])]
+    return {**board, "groups": groups, "costs": costs, "left_out": sorted(board["left_out"] + left_out, key=lambda out: out["run"])}
 
 
 def _dumps(board: dict[str, Any]) -> str:

@@ -57,6 +57,7 @@ def _environment() -> Environment:
     own |= {"tested": wording.clips_tested, "called": lambda metric: TITLES.get(metric, metric), "size": byte_count}
     own |= {"data_name": joined.data_name, "device_name": joined.device_name}
     own |= {"how": joined.mode, "floor": joined.floor_share, "cost_rows": panels.cost_rows, "train_step": panels.train_step}
+    own |= {"of_cost": joined.cost_status}
     made.filters.update(own)
     return made
 
@@ -116,7 +117,7 @@ def _for_scripts(board: dict[str, Any], table: list[joined.Line], about: list[di
     for line in table:
         score = line.run["scores"][line.main] if line.run and line.main else None
         row = {"group": line.group, "reference": line.reference, "model": line.named["model"], "panel": ids[line.named["model"]], "filters": line.filters()}
-        rows.append(row | {"numbers": line.numbers(), "interval": [score["low"], score["high"]] if score else None})
+        rows.append(row | {"by": line.cost["by"] if line.cost else "", "numbers": line.numbers(), "interval": [score["low"], score["high"]] if score else None})
     groups = []
     for group in board["groups"]:
         main = group["metrics"][0]

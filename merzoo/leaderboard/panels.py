@@ -14,7 +14,9 @@ from merzoo.text import byte_count
 
 STATUS = {
     "consistent": "every score was made again from the predictions in its file and equals the claim; data set, folds, labels and weights are what the file "
-    "says. Of costs: every figure was made again from the times measured, and none has a fault",
+    "says",
+    "consistent with itself": "of a cost file: every figure of time was made again from its times, and none has a fault. The times, FLOPs and bytes are the "
+    "word of whoever made the file",
     "re-run": "consistent, and somebody else ran the same and agrees: the interval of the paired difference holds 0",
     "own run": "a run folder of whoever built this board, whose data set could not be opened: scores are made from its predictions, labels are its word",
 }

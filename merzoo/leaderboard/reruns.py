@@ -15,7 +15,6 @@ from merzoo.results.desk import Desk
 from merzoo.results.packed import opened
 from merzoo.results.reading import read
 
-
 AGREES = 0.05  # of the main metric, the most by which two runs of the same may differ (our choice): an interval that holds 0 may only be a wide one
 
 
@@ -24,8 +23,8 @@ def merge(entries: Sequence[Entry], source: Path, desk: Desk, resamples: int) ->
     of those that could not be compared, each with the reason.
 
     A row confirms another of the same model, preset, parts, options and weights if both say who made them, and not the same, and the 95 % interval of the
-    paired difference holds 0 for every metric, and that of the main one is at most `AGREES`. The earlier one (by `created`) is shown, as "re-run", with the first that confirms it in "rerun": {"by",
-    "source", "difference": {metric: {value, low, high, p_bootstrap}}, "also": files of further ones}.
+    paired difference holds 0 for every metric, and that of the main one is at most `AGREES`. The earlier one (by `created`) is shown, as "re-run", with the
+    first that confirms it in "rerun": {"by", "source", "difference": {metric: {value, low, high, p_bootstrap}}, "also": files of further ones}.
     """
     pools: dict[str, Predictions] = {}
 
