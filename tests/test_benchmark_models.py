@@ -223,7 +223,11 @@ def test_the_command_writes_files_and_prints_a_table(tmp_path: Path, capsys: pyt
     assert max(map(len, lines)) <= 120, max(lines, key=len)
     assert "p50 ms" in printed.out
     assert "latency fp32 eager" in printed.out
-    assert main(["benchmark", "ststnet", *asked, "--out", str(out), "--json"]) == 0
+    before = (out / "ststnet-small-cpu.json").read_bytes()
+    assert main(["benchmark", "ststnet", *asked, "--out", str(out), "--json"]) == 2
+    assert "--force to measure again and write over it" in capsys.readouterr().err
+    assert (out / "ststnet-small-cpu.json").read_bytes() == before
+    assert main(["benchmark", "ststnet", *asked, "--out", str(out), "--json", "--force"]) == 0
     (value,) = json.loads(capsys.readouterr().out)
     assert value["measurements"][0]["summary"]["count"] == 10
 

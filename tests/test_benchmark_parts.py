@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from merzoo.benchmark.forward import goes_on
 from merzoo.benchmark.inputs import Inputs
 from merzoo.benchmark.memory import free_bytes, peak_bytes
 from merzoo.benchmark.noise import LIMIT, Noise, told
-from merzoo.benchmark.record import file_name
+from merzoo.benchmark.record import path_of
 from merzoo.benchmark.rules import knee
 from merzoo.benchmark.run import SCENARIOS, Scenario, known, tasks
 from merzoo.benchmark.variants import Precision, Variant, choose, flags, impossible, lay_out, runner
@@ -209,10 +210,11 @@ def test_a_compiled_network_says_the_same() -> None:
 
 
 def test_names_of_files_are_safe_and_apart() -> None:
-    assert file_name("miacnet", "small", "cpu") == "miacnet-small-cpu.json"
-    strange = [file_name(name, "small", "cpu") for name in ("../x", ".._x", "a" * 300, "a" * 301, "miacnet,backbone.size=64")]
+    folder = Path("out")
+    assert path_of(folder, "miacnet", "small", "cpu") == folder / "miacnet-small-cpu.json"
+    strange = [path_of(folder, name, "small", "cpu") for name in ("../x", ".._x", "a" * 300, "a" * 301, "miacnet,backbone.size=64")]
     assert len(set(strange)) == 5
-    assert all("/" not in name and len(name) < 150 for name in strange)
+    assert all(path.parent == folder and len(path.name) < 150 for path in strange)
 
 
 def test_what_is_asked_for_is_known_or_told() -> None:

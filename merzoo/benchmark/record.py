@@ -51,13 +51,13 @@ def _libraries(on_gpu: bool) -> dict[str, Any]:
 
 def save(subject: Subject, folder: Path, by: str = "") -> Path:
     """Write the record as MODEL-PRESET-DEVICE.json into a folder; gives its path. Raises `RunError` where it cannot be written."""
-    path = folder / file_name(subject.spec.name, subject.preset, subject.bench.device.type)
+    path = path_of(folder, subject.spec.name, subject.preset, subject.bench.device.type)
     write(path, record(subject, by))
     return path
 
 
-def file_name(model: str, preset: str, device: str) -> str:
-    """A name of these that every file system takes; what another name could be mistaken for gets a digest."""
+def path_of(folder: Path, model: str, preset: str, device: str) -> Path:
+    """Where the record of a model lies. The name is one that every file system takes; what another name could be mistaken for gets a digest."""
     stem = f"{model}-{preset}-{device}"
     safe = _UNSAFE.sub("_", stem)[:MAX_NAME]
-    return f"{safe}.json" if safe == stem else f"{safe}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}.json"
+    return folder / (f"{safe}.json" if safe == stem else f"{safe}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}.json")

@@ -21,24 +21,25 @@ HEAD = ("", "batch", "p50 ms", "95 % interval", "p95 ms", "p99 ms", "IQR ms", "o
 def command(
     out: Annotated[Path, typer.Option(help="A folder for the result files, MODEL-PRESET-DEVICE.json.")],
     models: Annotated[list[str] | None, typer.Argument(help="Models by name; none: all of `merzoo list`.")] = None,
-    preset: Annotated[str, typer.Option(help="The size of the models: full as in the paper, small for a laptop.")] = "full",
+    preset: Annotated[str, typer.Option(help="The size of the models: full as in the paper, for a GPU; small for a laptop.")] = "full",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     scenario: Annotated[list[str] | None, typer.Option(help="latency, throughput, train-step, load, predict or views (repeat for more); none: all.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, tf32, bf16 or fp16 (repeat for more); none: what suits the device.")] = None,
     mode: Annotated[list[str] | None, typer.Option(help="eager, compiled or cuda-graph (repeat for more); none: what suits the device.")] = None,
     layout: Annotated[list[str] | None, typer.Option(help="contiguous or channels-last (repeat for both); none: channels-last, as in training.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Timed calls of a latency; other scenarios take fewer.")] = 1_000,
-    seconds: Annotated[float, typer.Option(help="Limit of one measurement, after which its calls end early; at least 30 are made.")] = 20.0,
+    seconds: Annotated[float, typer.Option(help="Limit of one measurement, of which a model has about ten; its calls end early, after at least 30.")] = 20.0,
     by: Annotated[str, typer.Option(help="Your name, for the board.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write over results of the same models that are there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result files' contents as JSON.")] = False,
 ) -> None:
     """Measure what models cost. Calls are timed one by one after a warm-up, on fresh random inputs, and their outputs are checked."""
     from merzoo.benchmark.bench import Bench
-    from merzoo.benchmark.record import record, save
+    from merzoo.benchmark.record import path_of, record, save
     from merzoo.benchmark.run import SCENARIOS, Scenario, known, measure_model
     from merzoo.benchmark.sampling import Limits
     from merzoo.benchmark.variants import Layout, Mode, Precision, choose
-    from merzoo.errors import MerzooError
+    from merzoo.errors import MerzooError, UsageError
     from merzoo.files import make_folder
     from merzoo.registry import list_models, registry
     from merzoo.training.machine import Machine
@@ -49,6 +50,8 @@ def command(
     names = list(dict.fromkeys(models or list_models()))
     for name in names:
         registry().model(name).preset(preset)
+        if not force and (there := path_of(out, name, preset, bench.device.type)).exists():
+            raise UsageError(f"{there} is there; give another --out, or --force to measure again and write over it")
     make_folder(out)
     printed, failed = [], 0
     for name in names:
@@ -104,7 +107,7 @@ def _about(found: Mapping[str, Any]) -> Iterator[str]:
     name = environment["cpu"] if environment["device"] == "cpu" else environment["device"]
     yield f"  on {name}, {environment['threads']} threads, torch {environment['torch']}"
     yield f"  which copies {byte_count(round(roof['copy_bytes_per_second']))}/s and multiplies {rates}"
-    verdict = "too noisy: distrust differences of that size" if noise["noisy"] else "quiet"
+    verdict = "noisy; measure again on an idle machine" if noise["noisy"] else "quiet"
     yield f"  a fixed matrix product between measurements varied by {noise['spread']:.1%} (limit {noise['limit']:.0%}): {verdict}"
 
 
