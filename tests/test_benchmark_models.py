@@ -34,11 +34,12 @@ from merzoo.training.machine import Machine
 
 ROOT = Path(__file__).parents[1]
 FEW = Limits(10, 10, 0.2)
+ENOUGH = Limits(30, 30, 0.2)  # for a board
 
 
-def bench(max_batch: int = 4) -> Bench:
+def bench(max_batch: int = 4, limits: Limits = FEW) -> Bench:
     """A CPU, and few samples."""
-    return Bench(Machine.of("cpu", "fp32"), FEW, max_batch)
+    return Bench(Machine.of("cpu", "fp32"), limits, max_batch)
 
 
 def of(subject: Subject, scenario: str) -> list[Measurement]:
@@ -66,7 +67,9 @@ def script(name: str) -> ModuleType:
 
 @pytest.mark.parametrize("model", ["ststnet", "flow-svm"])
 def test_a_model_is_measured_and_the_board_takes_its_file(model: str, tmp_path: Path) -> None:
-    subject = measure_model(model, "small", bench(), ["latency", "throughput"], [Variant("fp32"), Variant("fp32", "contiguous")], lambda *told: None)
+    subject = measure_model(
+        model, "small", bench(limits=ENOUGH), ["latency", "throughput"], [Variant("fp32"), Variant("fp32", "contiguous")], lambda *told: None
+    )
     value = accepted(save(subject, tmp_path, "me"))
     assert (value["by"], value["model"], value["kind"]) == ("me", model, "cost")
     assert value["weights"] == {"tag": "synthetic", "sha256": registry().model(model).weights[0].sha256}
@@ -293,7 +296,7 @@ def test_the_suite_ends_in_time_writes_what_it_has_and_compares(tmp_path: Path, 
 
 def test_what_the_limit_leaves_no_time_for_is_skipped(tmp_path: Path) -> None:
     suite = script("gpu_suite")
-    made = suite.Suite(bench(), tmp_path, 600.0, "", 10)
+    made = suite.Suite(bench(), tmp_path, 600.0, "", ENOUGH.least)
     made.build(["ststnet"], "small")
     made.run(suite.Pass("latency", (Variant(),), 0.2, 1))
     made.limit = 0.0
