@@ -13,7 +13,7 @@ from typing import Any
 from command import put_table
 
 from merzoo.leaderboard.build import build
-from merzoo.leaderboard.joined import Line, device_name, lines
+from merzoo.leaderboard.joined import Line, device_name, lines, measured
 from merzoo.leaderboard.wording import count, interval, milliseconds
 from merzoo.testing.browser import chromium
 from merzoo.text import byte_count
@@ -39,8 +39,8 @@ def main() -> None:
 def table(board: dict[str, Any]) -> str:
     """Scores beside costs in Markdown: each run under LOSO on the benchmark identities, with what an eager fp32 pass of that network costs on each device."""
     rows = [
-        "| model | seeds | UF1 | device | latency p50, ms | p95, ms | clips/s at the knee | peak memory | FLOPs | parameters |",
-        "|---|--:|---|---|--:|--:|--:|--:|--:|--:|",
+        "| model | seeds | UF1 | making the input, ms | forward pass p50, ms | p95, ms | clips/s at the knee | peak memory | FLOPs | parameters | machine |",
+        "|---|--:|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for line in lines(board):
         said = line.filters()
@@ -48,23 +48,25 @@ def table(board: dict[str, Any]) -> str:
         if line.run and wanted and (line.latency is None or line.latency["mode"] == "eager"):
             score = line.run["scores"]["uf1"]
             who = [f"`{line.run['model']}`", str(len(line.run["seeds"])), f"{score['value']:.3f} {interval(score)}"]
-            rows.append("| " + " | ".join([*who, *_costs(line), count(line.run["parameters"])]) + " |")
+            *costs, machine = _costs(line)
+            rows.append("| " + " | ".join([*who, *costs, count(line.run["parameters"]), machine]) + " |")
     return "\n".join(rows)
 
 
 def _costs(line: Line) -> list[str]:
-    """Cells of a latency and its throughput; dashes where none was measured."""
+    """Cells of the views of a clip, a latency and its throughput, and of where that was; dashes where none was measured."""
     if line.cost is None or line.latency is None:
-        return ["–"] * 6
-    told, peak = line.latency["summary"], line.latency["peak_bytes"]
+        return ["–"] * 7
+    told, peak, views = line.latency["summary"], line.latency["peak_bytes"], measured(line.cost, "views")
     low, high = (milliseconds(end) for end in told["p50_interval"])
     return [
-        device_name(line.cost),
+        milliseconds(sum(one["summary"]["p50"] for one in views)) if views else "–",
         f"{milliseconds(told['p50'])} [{low}, {high}]",
         milliseconds(told["p95"]),
         "–" if line.throughput is None else f"{line.throughput['per_second']:,.0f}",
         "–" if peak is None else byte_count(peak),
         count(line.cost["flops"]),
+        device_name(line.cost) + (", noisy" if line.cost["noise"]["noisy"] else ""),
     ]
 
 

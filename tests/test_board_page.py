@@ -204,7 +204,15 @@ def test_every_measurement_stands_in_the_table_of_costs() -> None:
     assert all(len(row) == len(panels.COST_HEAD) for row in rows)
     assert [row[0] for row in rows] == ["latency", "throughput"] * 3 + ["train-step", "load", "views"]
     assert re.fullmatch(r"1: \S+; 8: \S+; 64: \S+", rows[1][7])
-    assert rows[0][-1] == "ok, 1e-05 of 1e-03" and rows[0][10] == "30 %" and rows[0][9] == "0.0500 J"
+    assert rows[0][-1] == "1e-05, 1e-03 allowed" and rows[0][10] == "30 %" and rows[0][9] == "0.0500 J"
+
+
+def test_making_the_input_has_a_column_of_its_own() -> None:
+    made = cost("net", "small", GPU, 2.0)
+    (line,) = [one for one in joined.lines({"groups": [], "costs": [made]}) if one.filters()["precision"] == "fp32"][:1]
+    views = [one["summary"]["p50"] for one in made["measurements"] if one["scenario"] == "views"]
+    assert line.numbers()["views"] == pytest.approx(sum(views) / 1e3) and views
+    assert joined.Line(0, None, {**made, "measurements": []}).numbers()["views"] is None
 
 
 def test_citations() -> None:

@@ -100,8 +100,8 @@ function drawPareto(indexes) {
 /* The same in words: a caption, a label for who cannot see it, a table. */
 function describe(group, points, best, groups, devices) {
   const names = [...best].map((one) => one.row.model);
-  $("picture-caption").textContent = `${group.name}: higher and further left is better. Filled: on the front${devices > 1 ? " of their device" : ""} (dotted line), no other is both quicker and better. `
-    + `Vertical bars are 95 % intervals of the score, horizontal ones reach from p50 to p95.${groups > 1 ? " Rows under other headings are not drawn: their scores cannot be compared." : ""}`;
+  $("picture-caption").textContent = `${group.name}: higher and further left is better. Filled: on the front${devices > 1 ? " of their device" : ""} (dashed line), no other is both quicker and better. `
+    + `Vertical bars are 95 % intervals of the score, horizontal ones reach from p50 to p95. Making the input, such as optical flow, takes time of its own: see the column Input.${groups > 1 ? " Rows under other headings are not drawn: their scores cannot be compared." : ""}`;
   $("picture").setAttribute("aria-label", `${group.metric} against latency of ${points.length} rows. On the front, quickest first: ${names.join(", ")}.`);
   const rows = [...points].sort((a, b) => a.x - b.x).map((one) => {
     const row = document.createElement("tr"), link = document.createElement("a");

@@ -75,7 +75,7 @@ if ($("board")) {
   }
 
   // Columns: those that a filter has made the same in every row go first, then the lesser ones until the rest fits.
-  const lesser = ["seeds", "accuracy", "flops", "memory", "p95", "floor", "training", "reported", "status", "uar", "throughput", "preset", "how", "device", "where", "parameters", "p50"];
+  const lesser = ["seeds", "accuracy", "flops", "memory", "p95", "floor", "training", "reported", "status", "uar", "throughput", "preset", "how", "device", "where", "parameters", "views", "p50"];
   const wanted = new Map();  // what the reader chose
   const sheet = document.head.appendChild(document.createElement("style"));
   function fit() {

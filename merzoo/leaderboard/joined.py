@@ -61,7 +61,7 @@ class Line:
         """What its number columns are sorted by, in the units that they show."""
         run, cost, latency = self.run or {}, self.cost or {}, self.latency or {"summary": {}}
         scores, p50 = run.get("scores", {}), latency["summary"].get("p50")
-        chosen = run.get("oracle")
+        chosen, views = run.get("oracle"), measured(cost, "views") if cost else []
         return {
             "score": scores[self.main]["value"] if self.main else None,
             "oracle": chosen["best_epoch_per_fold"][self.main] if chosen and self.main else None,
@@ -69,6 +69,7 @@ class Line:
             "seeds": len(run["seeds"]) if run else None,
             "parameters": _first(run.get("parameters"), cost.get("parameters")),
             "flops": cost.get("flops"),
+            "views": _ms(sum(one["summary"]["p50"] for one in views)) if views else None,
             "p50": _ms(p50),
             "p95": _ms(latency["summary"].get("p95")),
             "throughput": self.throughput["per_second"] if self.throughput else None,

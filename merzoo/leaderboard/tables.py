@@ -98,7 +98,7 @@ def _status(row: dict[str, Any]) -> str:
 def _latencies(costs: list[dict[str, Any]]) -> Iterator[str]:
     yield "\n## Latency at batch 1\n"
     yield "Wall time of one forward pass, with the 95 % interval of the median. All measurements are in costs.csv.\n"
-    yield "| model | preset | device | precision | mode | p50 | p95 | parameters | by |"
+    yield "| model | preset | device | precision | mode | p50, ms | p95, ms | parameters | by |"
     yield "|---|---|---|---|---|--:|--:|--:|---|"
     for cost in costs:
         for one in (one for one in cost["measurements"] if one["scenario"] == "latency" and one["batch"] == 1):
