@@ -28,8 +28,8 @@ from typing import Any
 
 from merzoo.benchmark.bench import Bench
 from merzoo.benchmark.measurement import skip
-from merzoo.benchmark.noise import told
 from merzoo.benchmark.record import save
+from merzoo.benchmark.rules import told
 from merzoo.benchmark.run import Scenario, Task, tasks
 from merzoo.benchmark.sampling import Limits
 from merzoo.benchmark.subject import Subject

@@ -15,9 +15,9 @@ from merzoo.benchmark.energy import Meter
 from merzoo.benchmark.forward import goes_on
 from merzoo.benchmark.inputs import Inputs
 from merzoo.benchmark.memory import free_bytes, peak_bytes
-from merzoo.benchmark.noise import LIMIT, Noise, told
+from merzoo.benchmark.noise import Noise
 from merzoo.benchmark.record import path_of
-from merzoo.benchmark.rules import knee
+from merzoo.benchmark.rules import LIMIT, knee, told
 from merzoo.benchmark.run import SCENARIOS, Scenario, known, tasks
 from merzoo.benchmark.variants import Precision, Variant, choose, flags, impossible, lay_out, runner
 from merzoo.errors import UnknownNameError

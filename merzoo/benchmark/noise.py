@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 import torch
 
@@ -13,7 +11,6 @@ from merzoo.benchmark.statistics import rounded
 
 SIDE = {"cpu": 384, "cuda": 4096}
 CALLS, WARM_UP = 15, 5  # of a block; the first calls wake a device that has waited
-LIMIT = 0.03
 
 
 class Noise:
@@ -28,9 +25,3 @@ class Noise:
         """Median of a block of calls in microseconds."""
         times = [self.clock.call(lambda: torch.mm(self._a, self._b)).wall_us for _ in range(WARM_UP + CALLS)]
         return rounded(median(times[WARM_UP:]))
-
-
-def told(blocks_us: Sequence[float]) -> dict[str, Any]:
-    """The field `noise` of a result file: the spread of the blocks' medians, (max − min) / median, and whether it is above 3 %."""
-    spread = (max(blocks_us) - min(blocks_us)) / median(blocks_us) if blocks_us else 0.0
-    return {"blocks_us": list(blocks_us), "spread": spread, "limit": LIMIT, "noisy": spread > LIMIT}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from merzoo.benchmark.noise import told
+from merzoo.benchmark.rules import told
 from merzoo.benchmark.subject import Subject
 from merzoo.describe import named_parts, tree
 from merzoo.evaluation.runs import environment

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from merzoo.benchmark.rules import FEWEST, TOLERANCE, knee
+from merzoo.benchmark.rules import FEWEST, TOLERANCE, knee, told
 from merzoo.benchmark.statistics import summary
 from merzoo.evaluation.checks import Check, verdict
 from merzoo.evaluation.records import is_count, is_number
@@ -28,7 +28,6 @@ WARM_UP, CHECK = ("calls", "seconds", "steady"), ("error", "tolerance", "ok")
 MAX_SAMPLES = 200_000  # of one measurement
 MAX_MEASUREMENTS = 2_000
 SHORTEST, LARGEST = 1e-4, 1e18  # of times in microseconds, and of any number: their ratios stay finite
-LIMIT = 0.03  # spread of the fixed matrix product beyond which a machine is noisy
 WEIGHTS, SUMMARIES, FAULTS = "weights", "summaries", "faults"
 NEEDED = frozenset(("measurements", SUMMARIES, WEIGHTS))
 
@@ -137,10 +136,9 @@ def _noise(noise: Any) -> Iterator[str]:
     if not isinstance(blocks, list) or not blocks or not all(map(_positive, blocks)):
         yield "noise.blocks_us is no list of times"
         return
-    spread = float((max(blocks) - min(blocks)) / np.median(blocks))
-    yield from differences(noise.get("spread"), spread, "noise.spread")
-    yield from differences(noise.get("limit"), LIMIT, "noise.limit")
-    yield from differences(noise.get("noisy"), spread > LIMIT, "noise.noisy")
+    again = told(blocks)
+    for name in ("spread", "limit", "noisy"):
+        yield from differences(noise.get(name), again[name], f"noise.{name}")
 
 
 def _shapes(value: Mapping[str, Any]) -> Iterator[str]:
@@ -167,8 +165,8 @@ def _fields(one: Mapping[str, Any]) -> Iterator[str]:
     if not _none_or(one.get("batch"), lambda batch: is_count(batch) and batch > 0):
         yield f"batch is {_shown(one.get('batch'))}"
     about = one.get("about")
-    told = about.items() if isinstance(about, Mapping) else [("", None)]
-    if len(told) > 20 or not all(is_text(key, most=60) and (is_text(entry) or is_number(entry)) for key, entry in told):
+    entries = about.items() if isinstance(about, Mapping) else [("", None)]
+    if len(entries) > 20 or not all(is_text(key, most=60) and (is_text(entry) or is_number(entry)) for key, entry in entries):
         yield "about is no object of texts and numbers"
     if not isinstance(one.get("faults"), list) or not all(is_text(fault, most=1000) for fault in one["faults"]):
         yield "faults is no list of texts"
