@@ -34,9 +34,8 @@ def export(
     path = out if out.suffix == ".json" else out / file_name(value)
     text = dumps(value, str(path))
     verdict = check(check_envelope(parse(text.encode(), str(path)), str(path)), path, desk)
-    failed = [f"{one.name}: {one.text}" + (f" ({one.found[0]})" if one.found else "") for one in verdict.checks if one.status == "failed"]
-    if failed:
-        raise ResultError(f"{run} would be refused by a board ({plain('; '.join(failed), 400)}); see merzoo audit {run}, and evaluate again")
+    if any(one.status == "failed" for one in verdict.checks):
+        raise ResultError(f"{run} would be refused by a board ({plain(verdict.reason, 400)}); see merzoo audit {run}, and evaluate again")
     if not force and path.exists() and not _is(path, value):
         raise UsageError(f"{path} is there and holds something else; give another --out, or --force to write over it")
     make_folder(path.parent)
