@@ -144,6 +144,7 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
         watch=(lambda network: positions(network, tested, plan.machine)) if plan.audit else None,
         checkpoints=path,
         every_seconds=plan.checkpoint_seconds,
+        keep=False,
         progress=progress,
     )
     for name, before in untrained.items():

@@ -22,7 +22,7 @@ from merzoo.training import checkpoint
 from merzoo.training.finite import Lookout, NotFiniteError, check_parameters, told, trained_by
 from merzoo.training.machine import Machine
 from merzoo.training.prefetch import stage_batches
-from merzoo.training.seeds import derive
+from merzoo.training.seeds import derive, seed_all
 from merzoo.training.stages import FitStage, GradientStage, Stage
 
 Progress = Callable[[str, int, int, dict[str, float]], None]  # stage, step, steps in all, last logs
@@ -62,6 +62,7 @@ def run_stages(
     watch: Watch | None = None,
     checkpoints: Path | None = None,
     every_seconds: float = 30.0,
+    keep: bool = True,
     progress: Progress | None = None,
 ) -> list[StageLog]:
     """Run the stages in order on the machine; the recogniser ends in eval mode with the last step's weights.
@@ -70,8 +71,8 @@ def run_stages(
     forbidden: sample ids that no stage may draw from though their people are not tested (`TrainingError`): the clips that a few-shot draw leaves out.
     watch: asked after each epoch of the last stage, if that is a gradient stage, or once after it; see `StageLog.epochs`.
     checkpoints: a file that is rewritten every `every_seconds` inside a stage and after each; where it exists, the run goes on from it and ends
-    in the same bits as one that was never stopped. Raises `TrainingError`, with stage, step and clips, where a loss or gradient is not finite; the last good
-    state is then in that file.
+    in the same bits as one that was never stopped. keep False: not after the last stage, whose weights the caller makes something of at once.
+    Raises `TrainingError`, with stage, step and clips, where a loss or gradient is not finite; the last good state is then in that file.
     """
     _check(recognizer, stages, test_subjects, forbidden)
     torch.set_num_threads(machine.threads)
@@ -87,7 +88,7 @@ def run_stages(
             data.drawn.clear()
         started = time.perf_counter()
         if isinstance(stage, FitStage):
-            torch.manual_seed(stage_seed)
+            seed_all(stage_seed, torch.device(machine.device))
             recognizer.eval()
             stage.fit(recognizer, stage.train)
             if watch is not None and stage is stages[-1]:
@@ -102,7 +103,7 @@ def run_stages(
                 _refuse(stage, forbidden, data.table["sample_id"].to_numpy()[sorted(data.drawn)])
         logs.append(log)
         resumed = None
-        if checkpoints is not None:
+        if checkpoints is not None and (keep or stage is not stages[-1]):
             checkpoint.save(checkpoints, recognizer, None, {"finished": [asdict(x) for x in logs]})
     recognizer.requires_grad_(True)
     recognizer.eval()
@@ -174,7 +175,7 @@ def _descend(
         with closing(stage_batches(stage, seed, range(first, total), device, watched=watch is not None)) as batches:
             for step in range(first, total):
                 # Every step seeds all randomness anew from its number, so that a resumed stage draws what the uninterrupted one would have drawn.
-                torch.manual_seed(derive(seed, "step", step))
+                seed_all(derive(seed, "step", step), device)
                 batch, factor = next(batches), stage.schedule.factor(step, total, per_epoch)
                 for group, lr in zip(optimizer.param_groups, base, strict=True):
                     group["lr"] = lr * factor
