@@ -66,7 +66,9 @@ class Supervised(Strategy):
         groups = [ParameterGroup(("backbone",), self.backbone_lr, self.weight_decay), ParameterGroup(("head",), self.lr, self.weight_decay)]
         if recognizer.auxiliary and self.auxiliary_weight:
             groups.append(ParameterGroup(("auxiliary",), self.lr, self.weight_decay))
-        return GradientStage(name, batches, self.loss, tuple(groups), epochs=self.epochs, schedule=self.schedule, reset=reset)
+        # Cross-entropy is a mean over clips; an auxiliary task may well take one over those that have its label, and another's loss may be anything.
+        plain = not (recognizer.auxiliary and self.auxiliary_weight) and type(self).loss is Supervised.loss
+        return GradientStage(name, batches, self.loss, tuple(groups), epochs=self.epochs, schedule=self.schedule, reset=reset, divisible=plain)
 
     def loss(self, recognizer: Recognizer, batch: Batch, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy, plus the auxiliary losses. batch["label"]: int64 [B], or float [B, C] of several labels a clip, each then smoothed towards one half

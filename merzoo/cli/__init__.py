@@ -13,6 +13,7 @@ It raises `MerzooError` for what can go wrong and catches nothing: `main` turns 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from merzoo.cli.guard import guarded
+from merzoo.training.world import launched
 
 VERBS = {  # verb: (module, attribute, one line of help)
     "list": ("listing", "list_", "Names of models, or of any other kind of part."),
@@ -96,5 +98,7 @@ def application() -> TyperGroup:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (by default, the process's own) and return its exit code: 0, 2 after an error, 130 after Ctrl-C."""
+    if launched().size > 1:  # else torch warns in each process of what DistributedDataParallel might do without; read when torch is imported
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     given = sys.argv[1:] if arguments is None else list(arguments)
     return guarded(lambda: application().main(given, prog_name="merzoo", standalone_mode=False))

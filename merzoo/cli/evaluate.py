@@ -49,6 +49,7 @@ def command(
     """Train and test every fold and score the pooled predictions. Nobody is tested on who was trained on, and the last epoch counts."""
     from merzoo.data.sources import open_dataset, parse_roots
     from merzoo.evaluation.evaluate import evaluate
+    from merzoo.training.world import launched
 
     dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro, skip=skip)
     with progress() as report:
@@ -70,6 +71,8 @@ def command(
             perturb=perturb or (),
             report=report,
         )
+    if not launched().first:
+        return
     if json:
         print_json(result)
     else:
@@ -77,9 +80,13 @@ def command(
 
 
 def auto_jobs(device: str) -> int:
-    """One process a core on a CPU (small networks do not use two threads well), one on a GPU."""
+    """One process a core on a CPU (small networks do not use two threads well), one on a GPU; under torchrun there are several already."""
     import torch
 
+    from merzoo.training.world import launched
+
+    if launched().size > 1:
+        return 1
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     return 1 if on_gpu else min(os.cpu_count() or 1, 8)
 

@@ -15,6 +15,7 @@ import typer
 
 from merzoo.errors import MerzooError, MerzooWarning
 from merzoo.text import plain
+from merzoo.training import world
 
 ERROR, INTERRUPTED = 2, 130
 _CHOICE = re.compile(r"'([^']*)' is not one of (.+)")
@@ -38,6 +39,15 @@ def guarded(run: Callable[[], Any]) -> int:
 def _failed(error: BaseException) -> int:
     if os.environ.get("MERZOO_DEBUG") == "1":
         traceback.print_exception(error)
+    if not world.speaks():
+        return ERROR
+    try:
+        return _told(error)
+    finally:
+        world.said()
+
+
+def _told(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         say("interrupted; a run folder goes on with the same command and --resume")
         return INTERRUPTED
@@ -80,7 +90,8 @@ def _one_line_warnings() -> None:
 
     def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
         if issubclass(category, MerzooWarning):
-            say(f"warning: {message}")
+            if world.launched().first:
+                say(f"warning: {message}")
         else:
             shown(message, category, filename, lineno, file, line)
 

@@ -7,12 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from merzoo.training.world import launched
+
 QUIET_SECONDS = 20.0  # between lines where there is no terminal
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A function `report(what, done, total)` that shows how far the work is."""
+    """A function `report(what, done, total)` that shows how far the work is; of several processes that torchrun started, the first does."""
+    if not launched().first:
+        yield lambda what, done, total: None
+        return
     if not sys.stderr.isatty():
         yield _lines()
         return

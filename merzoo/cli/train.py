@@ -32,6 +32,7 @@ def command(
     """Train on every clip of a data set. Nobody is held out, so there is no score: `merzoo evaluate` gives one."""
     from merzoo.data.sources import open_dataset, parse_roots
     from merzoo.training.train import WEIGHTS, train
+    from merzoo.training.world import launched
 
     model = ",".join((model, *(settings or ())))
     dataset = open_dataset(data, roots=parse_roots(root or ()), remap=remap, macro=macro, skip=skip)
@@ -49,5 +50,7 @@ def command(
             precision=precision,
             report=report,
         )
+    if not launched().first:
+        return
     file = out / WEIGHTS
     print_lines([f"{model} ({preset}) trained on {data}", f"weights: {file}", f"use them: merzoo predict VIDEO --model {model} --weights {file}"])

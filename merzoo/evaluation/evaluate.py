@@ -9,6 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
 from merzoo.errors import MerzooWarning, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
+from merzoo.evaluation.divided import create, run_divided
 from merzoo.evaluation.folds import Plan, check_folds, run_fold, run_scope
 from merzoo.evaluation.outputs import check_scored
 from merzoo.evaluation.protocols import Fold, Protocol
@@ -31,6 +33,7 @@ from merzoo.registry import registry
 from merzoo.specs import ModelSpec
 from merzoo.training.data import labelled_clips
 from merzoo.training.machine import Machine
+from merzoo.training.world import World, join
 
 
 def evaluate(
@@ -60,6 +63,7 @@ def evaluate(
     script that asks for several needs `if __name__ == "__main__":`). only: fold ids, to run those alone. audit: keep what the test clips were
     taken for after each epoch, and check that nothing was learned from them. flip_labels: share of each fold's training clips that get a wrong class.
     perturb: what the test clips are predicted under besides as they are, as "pixel-noise=10", or "all" (see `merzoo.data.perturb`).
+    Where torchrun started this process among others, they share the work (see `merzoo.evaluation.divided`).
     Raises any `MerzooError`, before the first fold wherever it can be known by then.
     """
     say = report or (lambda text, done, total: None)
@@ -72,9 +76,13 @@ def evaluate(
     _check_options(dataset, audit, flip_labels)
     harder = perturbations(perturb)
     start = named_start(spec, weights)
-    threads, shared_threads = _threads(Path(out), jobs, len(chosen), resume)
-    machine = Machine.of(device, precision, threads)
-    clips = open_clips(dataset, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
+    world, device = _joined(device, jobs)
+    threads, shared_threads = _threads(Path(out), jobs * world.local_size, len(chosen) * world.local_size, resume)
+    machine = replace(Machine.of(device, precision, threads), world=world)
+    at_once = jobs * world.local_size
+    clips = world.in_turn(
+        lambda: open_clips(dataset, spec.preset(preset).preprocessing, jobs=at_once, progress=lambda done, total: say("clip store", done, total))
+    )
     network = assemble(spec, preset, clips.labels, clips.task, data_provides=offered(dataset, start))
     refuse_no_effect(network, start)
     folds = _folds(make_protocol(clips.table), clips, start, only)
@@ -82,7 +90,7 @@ def evaluate(
     asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels, "perturb": [*map(str, harder)]}
     facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, sum(value.numel() for value in network.saved().values()))}
     facts["environment"]["shared_threads"] = shared_threads
-    run = RunFolder.create(out, facts, resume=resume)
+    run = create(world, Path(out), facts, resume)
     warn_of_size(spec, preset, machine, facts["parameters"])
     plan = Plan(
         spec,
@@ -101,12 +109,22 @@ def evaluate(
         perturb=harder,
     )
     todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
+    if world.size > 1:
+        return run_divided(run, todo, plan, clips, say)
     with workers(plan, clips, jobs, say) as submit:
         _run(run, folds, todo, submit, jobs, say)
     result = write_result(run)
     if result["complete"]:
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
     return result
+
+
+def _joined(device: str, jobs: int) -> tuple[World, str]:
+    """The processes that torchrun started, and this one's device. Raises `UsageError` where jobs are asked for besides."""
+    world, own = join(device)
+    if world.size > 1 and jobs > 1:
+        raise UsageError(f"--jobs {jobs}: the {world.size} processes of torchrun share the folds already; leave it out")
+    return world, own
 
 
 def _folds(made: Protocol, clips: ClipData, start: NamedStart, only: Sequence[str]) -> Protocol:

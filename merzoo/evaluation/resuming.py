@@ -21,7 +21,8 @@ def check_same(there: Mapping[str, Any], asked: Mapping[str, Any], path: Path, r
         raise RunError(f"{path} holds a run asked differently: {differs}; choose another --out")
     if not resume:
         raise RunError(f"{path} already holds this run; continue it with --resume or choose another --out")
-    other = next(differences(there["environment"], asked["environment"]), None)
+    before, now = ({"processes": 1, **facts["environment"]} for facts in (there, asked))  # which is said where torchrun started several
+    other = next(differences(before, now), None)
     if other:
         warnings.warn(f"{path} was begun elsewhere ({other}); its folds may differ in the last bits", MerzooWarning, stacklevel=4)
 

@@ -100,5 +100,5 @@ def facts_of(
         "seeds": list(seeds),
         "precision": machine.precision,
         "parameters": parameters,
-        "environment": environment(device, machine.threads),
+        "environment": environment(device, machine.threads) | ({"processes": machine.world.size} if machine.world.size > 1 else {}),
     }

@@ -84,18 +84,29 @@ class LabelledBatches:
 
     def draw(self, seed: int, step: int, device: torch.device) -> Batch:
         """The batch of that step."""
+        return self.draw_part(seed, step, device, slice(None))
+
+    def samples(self, step: int) -> int:
+        """How many clips that batch has."""
+        each, left = divmod(len(self.source), self.steps_per_epoch())
+        return each + (step % self.steps_per_epoch() < left)
+
+    def draw_part(self, seed: int, step: int, device: torch.device, part: slice) -> Batch:
+        """Some clips of the batch of that step, as they are in it."""
         if not len(self.source):
             raise DataError("no labelled clip is left to train on; give data with more subjects")
         epoch, position = divmod(step, self.steps_per_epoch())
         order = torch.randperm(len(self.source), generator=generator(seed, "order", epoch))
         at = torch.tensor_split(order, self.steps_per_epoch())[position]
+        whole = len(at)
         rng = generator(seed, "batch", step)
         pick = int(torch.randint(1 << 30, (1,), generator=rng))
         views = {name: choices[pick % len(choices)] for name, choices in self.views.items()}
         variants = self.jitter.variants if self.jitter else 1
-        variant = torch.randint(variants, (len(at),), generator=rng)
+        variant = torch.randint(variants, (whole,), generator=rng)[part]
+        at = at[part]
         stored = self.source.stored(views, at, device, self.jitter, variant)
-        batch = load(self.source, views, stored, self.inputs, self.augmentation, rng, device)
+        batch = load(self.source, views, stored, self.inputs, self.augmentation, rng, device, (part, whole))
         several = self.source.data.task == "multi-label"
         batch["label"] = torch.from_numpy(self.source.targets if several else self.source.labels)[at].to(device)
         return batch | {name: values[at].to(device) for name, values in self.targets.items()}
@@ -109,8 +120,12 @@ def load(
     augmentation: Augmentation | None,
     rng: torch.Generator | None,
     device: torch.device,
+    part: tuple[slice, int] | None = None,
 ) -> Batch:
-    """Stored arrays as a batch of floats cropped to the shapes in `inputs`: augmented, or the centre where `augmentation` is None."""
+    """Stored arrays as a batch of floats cropped to the shapes in `inputs`: augmented, or the centre where `augmentation` is None.
+
+    part: which samples these are, of how many that are drawn for.
+    """
     batch: Batch = {}
     geometry: Geometry | None = None
     drawn_for = (0, 0)
@@ -123,7 +138,8 @@ def load(
             sizes = (array.shape[-1], size)
             middle = centre(len(array), *sizes, device)
             if geometry is None:
-                geometry, drawn_for = augmentation.draw(len(array), *sizes, rng, device), sizes
+                mine, whole = part or (slice(None), len(array))
+                geometry, drawn_for = augmentation.draw(whole, *sizes, rng, device).of(mine), sizes
             how = geometry if sizes == drawn_for else Geometry(size, middle.top, middle.left, geometry.flip, geometry.angle)
         batch[name] = kind.augment(kind.load(array), how)
     return batch

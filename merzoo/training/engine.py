@@ -18,7 +18,7 @@ from merzoo.entries import last_line
 from merzoo.errors import RunError, TrainingError, UsageError
 from merzoo.interfaces import Batch
 from merzoo.recognizer import Recognizer
-from merzoo.training import checkpoint
+from merzoo.training import checkpoint, distributed
 from merzoo.training.finite import Lookout, NotFiniteError, check_parameters, told, trained_by
 from merzoo.training.machine import Machine
 from merzoo.training.prefetch import stage_batches
@@ -73,11 +73,14 @@ def run_stages(
     checkpoints: a file that is rewritten every `every_seconds` inside a stage and after each; where it exists, the run goes on from it and ends
     in the same bits as one that was never stopped. keep False: not after the last stage, whose weights the caller makes something of at once.
     Raises `TrainingError`, with stage, step and clips, where a loss or gradient is not finite; the last good state is then in that file.
+    Where torchrun started several processes (`machine.world`) all of them call this, and the first writes.
     """
     _check(recognizer, stages, test_subjects, forbidden)
+    distributed.check(recognizer, stages, machine)
     torch.set_num_threads(machine.threads)
     channels_last(recognizer.to(machine.device))
     logs, resumed = _resume(recognizer, checkpoints)
+    distributed.same_place(machine.world, checkpoints, [len(logs), resumed.step if resumed else 0])
     for stage in stages[len(logs) :]:
         log = StageLog(stage.name, stage.scope, sorted(set().union(*(c.subjects for c in stage.clips))))
         stage_seed = derive(seed, stage.name)
@@ -87,15 +90,18 @@ def run_stages(
         for data in sources:
             data.drawn.clear()
         started = time.perf_counter()
-        if isinstance(stage, FitStage):
+        mine = distributed.share(stage, machine.world)
+        if mine is None:
+            pass  # the first process runs it
+        elif isinstance(mine, FitStage):
             seed_all(stage_seed, torch.device(machine.device))
             recognizer.eval()
-            stage.fit(recognizer, stage.train)
+            mine.fit(recognizer, mine.train)
             if watch is not None and stage is stages[-1]:
                 log.epochs.append(watch(recognizer))
         else:
-            saver = checkpoint.Saver(checkpoints, every_seconds, logs)
-            _descend(recognizer, stage, stage_seed, machine, log, resumed, saver, progress, watch if stage is stages[-1] else None)
+            saver = distributed.saver(machine.world, checkpoints, every_seconds, logs)
+            _descend(recognizer, mine, stage_seed, machine, log, resumed, saver, progress, watch if stage is stages[-1] else None)
         log.seconds += time.perf_counter() - started
         for data in sources:  # what it said it would draw from was checked above; this is what it did draw
             data.check_drawn(test_subjects, f"stage '{stage.name}'")
@@ -103,8 +109,9 @@ def run_stages(
                 _refuse(stage, forbidden, data.table["sample_id"].to_numpy()[sorted(data.drawn)])
         logs.append(log)
         resumed = None
-        if checkpoints is not None and (keep or stage is not stages[-1]):
+        if checkpoints is not None and (keep or stage is not stages[-1]) and machine.world.first:
             checkpoint.save(checkpoints, recognizer, None, {"finished": [asdict(x) for x in logs]})
+        logs[-1] = StageLog(**distributed.settle(recognizer, mine, asdict(log), machine.world))
     recognizer.requires_grad_(True)
     recognizer.eval()
     return logs

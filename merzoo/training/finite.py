@@ -66,7 +66,7 @@ def clips_of(stage: GradientStage, seed: int, step: int, device: torch.device) -
     before = [set(data.drawn) for data in sources]
     for data in sources:
         data.drawn.clear()
-    stage.batches.draw(seed, step, device)
+    getattr(stage.batches, "whole", stage.batches).draw(seed, step, device)  # of a process's share: all of the batch
     found = [str(sample) for data in sources for sample in data.table["sample_id"].to_numpy()[sorted(data.drawn)]]
     for data, drawn in zip(sources, before, strict=True):
         data.drawn.update(drawn)

@@ -10,15 +10,18 @@ from typing import Any
 import torch
 
 from merzoo.errors import UsageError
+from merzoo.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how to compute. precision: "fp32", or "bf16" for autocast; threads: of torch on the CPU, part of what makes a run repeat bit for bit."""
+    """Where and how to compute. precision: "fp32", or "bf16" for autocast; threads: of torch on the CPU, part of what makes a run repeat bit for bit;
+    world: the processes that share the work."""
 
     device: str = "cpu"
     precision: str = "fp32"
     threads: int = 1
+    world: World = ALONE
 
     @classmethod
     def of(cls, device: str = "auto", precision: str = "auto", threads: int = 0) -> Machine:

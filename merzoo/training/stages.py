@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -40,6 +40,17 @@ class Batches(Protocol):
 
     def draw(self, seed: int, step: int, device: torch.device) -> Batch:
         """The batch of that step, on the device. It may be asked for in a thread, before its step: take no number from torch's global generators."""
+
+
+@runtime_checkable
+class DividedBatches(Batches, Protocol):
+    """Batches that can be drawn in part, so that several processes share the work of a step (see `GradientStage.divisible`)."""
+
+    def samples(self, step: int) -> int:
+        """How many samples the batch of that step has."""
+
+    def draw_part(self, seed: int, step: int, device: torch.device, part: slice) -> Batch:
+        """These of its samples, as `draw` gives them: what is drawn for each is drawn for all and then picked from, but no frame of the others is read."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,8 @@ class GradientStage:
     """Training by gradients. Give either `epochs` or `steps`. Parameters in no group are frozen, and modules without any trained parameter stay in eval mode.
 
     scope "run" runs once for all folds, which is refused unless its subjects are disjoint from every test subject.
+    divisible: the loss is a mean over the samples of a batch, to which each adds a number of its own that does not depend on the others: several processes
+    may then take a share each. A contrastive loss is not, nor a mean over those that have a label. Its logs are averaged likewise.
     reset: module paths drawn anew at the start (a new head after a pretext).
     optimizer: makes the optimiser of torch from its groups of {"params", "lr", "weight_decay"}; its state must be tensors.
     """
@@ -108,6 +121,7 @@ class GradientStage:
     clip_norm: float | None = 1.0
     scope: Scope = "fold"
     reset: tuple[str, ...] = ()
+    divisible: bool = False
 
     def __post_init__(self) -> None:
         budget = self.epochs if self.steps is None else self.steps

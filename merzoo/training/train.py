@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.data.table import Dataset
 from merzoo.errors import RunError
+from merzoo.evaluation.divided import create
 from merzoo.evaluation.folds import Plan, prepare
-from merzoo.evaluation.runs import RunFolder
 from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_no_effect, warn_of_size
 from merzoo.evaluation.workers import Report
 from merzoo.files import write_atomically
@@ -25,6 +26,7 @@ from merzoo.training.data import only_kind
 from merzoo.training.engine import run_stages
 from merzoo.training.machine import Machine
 from merzoo.training.seeds import derive
+from merzoo.training.world import join
 from merzoo.weights import write
 
 WEIGHTS = "weights.safetensors"
@@ -50,20 +52,21 @@ def train(
 
     The run folder `out` gets run.json, log.jsonl (one line a logged step), and weights.safetensors with its card in the header, which
     `merzoo.load(model, weights=PATH)` reads. weights: what to start from (None: random). jobs: processes that build
-    the clip store. Raises any `MerzooError`.
+    the clip store. Where torchrun started this process among others, they share each batch (see `merzoo.training.distributed`). Raises any `MerzooError`.
     """
     say = report or (lambda text, done, total: None)
     out = Path(out)
     spec = registry().model(model) if isinstance(model, str) else model
     start = named_start(spec, weights)
-    machine = Machine.of(device, precision, threads or os.cpu_count() or 1)
-    clips = open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total))
+    world, device = join(device)
+    machine = replace(Machine.of(device, precision, threads or max(1, (os.cpu_count() or 1) // world.local_size)), world=world)
+    clips = world.in_turn(lambda: open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total)))
     plan = Plan(spec, preset, clips.dataset, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds, kind=only_kind(clips))
     recognizer, stages = prepare(plan, clips, None, seed, data_provides=offered(clips.dataset, start))
     refuse_no_effect(recognizer, start)
     parameters = sum(value.numel() for value in recognizer.saved().values())
-    run = RunFolder.create(out, {"kind": "training", **facts_of(spec, preset, clips, plan.kind, [seed], machine, start, parameters)}, resume=resume)
-    if resume and (out / WEIGHTS).is_file():
+    run = create(world, out, {"kind": "training", **facts_of(spec, preset, clips, plan.kind, [seed], machine, start, parameters)}, resume)
+    if resume and world.agreed((out / WEIGHTS).is_file):
         raise RunError(f"{out} is finished; load its {WEIGHTS}, or choose another --out")
     warn_of_size(spec, preset, machine, parameters)
     checkpoints = out / "checkpoint.safetensors"
@@ -76,10 +79,12 @@ def train(
         every_seconds=checkpoint_seconds,
         progress=lambda stage, step, total, losses: say(f"{stage} (loss {losses['loss']:.3f})", step, total),
     )
-    rows = [json.dumps({"stage": log.name, **row}) for log in logs for row in log.rows]
-    write_atomically(run.path / "log.jsonl", "".join(f"{row}\n" for row in rows))
-    write(out / WEIGHTS, recognizer.saved(), card(recognizer, Clips(clips, "micro"), Clips(clips, "macro"), start=start))
-    checkpoints.unlink(missing_ok=True)
+    if world.first:
+        rows = [json.dumps({"stage": log.name, **row}) for log in logs for row in log.rows]
+        write_atomically(run.path / "log.jsonl", "".join(f"{row}\n" for row in rows))
+        write(out / WEIGHTS, recognizer.saved(), card(recognizer, Clips(clips, "micro"), Clips(clips, "macro"), start=start))
+        checkpoints.unlink(missing_ok=True)
+    world.meet()
     return recognizer
 
 

@@ -25,6 +25,10 @@ class Geometry:
     flip: Tensor
     angle: Tensor | None = None
 
+    def of(self, part: slice) -> Geometry:
+        """That of some of the samples."""
+        return Geometry(self.size, self.top[part], self.left[part], self.flip[part], None if self.angle is None else self.angle[part])
+
 
 class ViewKind:
     """One way of seeing an interval. Built as `Kind(**options)`; `prepare` is numpy and runs once, `load` and `augment` run on the device.

@@ -98,16 +98,26 @@ class PairBatches:
 
     def draw(self, seed: int, step: int, device: torch.device) -> Batch:
         """The batch of that step; a view that serves several inputs of one shape is loaded once."""
-        return self.load(self.chosen(seed, step), device, generator(seed, "augmentation", step))
+        return self.draw_part(seed, step, device, slice(None))
 
-    def load(self, chosen: Sequence[tuple[int, Interval]], device: torch.device, rng: torch.Generator | None = None) -> Batch:
-        """These pairs as a batch; the centre crop where no generator is given."""
+    def samples(self, step: int) -> int:
+        """The batch size."""
+        return self.batch_size
+
+    def draw_part(self, seed: int, step: int, device: torch.device, part: slice) -> Batch:
+        """Some pairs of the batch of that step, as they are in it."""
+        return self.load(self.chosen(seed, step)[part], device, generator(seed, "augmentation", step), (part, self.batch_size))
+
+    def load(
+        self, chosen: Sequence[tuple[int, Interval]], device: torch.device, rng: torch.Generator | None = None, part: tuple[slice, int] | None = None
+    ) -> Batch:
+        """These pairs as a batch; the centre crop where no generator is given. part: which of a batch they are, see `merzoo.training.batches.load`."""
         same: dict[str, str] = {}
         for name, view in self.views.items():
             same[name] = next(other for other in self.views if self.views[other] == view and self.inputs[other] == self.inputs[name])
         needed = {name: self.views[name] for name in dict.fromkeys(same.values())}
         stored = {name: self._stored(view, chosen).to(device) for name, view in needed.items()}
-        batch = load(self.source, needed, stored, self.inputs, self.augmentation, rng, device)
+        batch = load(self.source, needed, stored, self.inputs, self.augmentation, rng, device, part)
         return {name: batch[other] for name, other in same.items()}
 
     def _stored(self, view: View, chosen: Sequence[tuple[int, Interval]]) -> Tensor:

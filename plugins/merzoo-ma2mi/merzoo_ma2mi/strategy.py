@@ -100,7 +100,7 @@ def _made(kind: Callable[..., Any], option: str, defaults: Mapping[str, Any], gi
 
 def _stage(name: str, recipe: Recipe, batches: PairBatches, loss: Loss, trained: tuple[str, ...], scope: Scope) -> GradientStage:
     group = ParameterGroup(trained, recipe.lr, recipe.weight_decay)
-    return GradientStage(name, batches, loss, (group,), steps=recipe.steps, schedule=Schedule(**recipe.schedule), scope=scope)
+    return GradientStage(name, batches, loss, (group,), steps=recipe.steps, schedule=Schedule(**recipe.schedule), scope=scope, divisible=True)
 
 
 def future_frame(recognizer: Recognizer) -> FutureFrame:

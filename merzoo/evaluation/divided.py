@@ -1,0 +1,44 @@
+"""An evaluation by the processes that torchrun started: the stages that serve all folds by all of them, then each fold by one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from merzoo.data.clips import ClipData
+from merzoo.evaluation.folds import Plan, run_fold, run_scope
+from merzoo.evaluation.protocols import Fold
+from merzoo.evaluation.runs import RunFolder, write_result
+from merzoo.evaluation.workers import Report
+from merzoo.training.world import ALONE, World
+
+
+def create(world: World, path: Path, facts: Mapping[str, Any], resume: bool) -> RunFolder:
+    """The run folder, made by the first process. The others are told what is in it: on a shared file system they might not see it yet."""
+    known = world.agreed(lambda: dict(RunFolder.create(path, facts, resume=resume).facts))
+    return RunFolder(path, known)
+
+
+def run_divided(run: RunFolder, todo: Sequence[tuple[int, Fold]], plan: Plan, clips: ClipData, say: Report) -> dict[str, Any]:
+    """Run what is missing, and score it; `todo` is what the first process found. Each fold is computed as a single process would, and written by the process
+    that took it. Folds come after the shared stages of all seeds, so that nobody waits for a fold of another until the end."""
+    world, total = plan.machine.world, len(run.seeds) * len(run.protocol.folds)
+
+    def progress(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
+        say(stage, step, steps)
+
+    todo = [(seed, run.protocol.by_id[fold]) for seed, fold in world.agreed(lambda: [(seed, fold.fold_id) for seed, fold in todo])]
+    say("folds", total - len(todo), total)
+    shared = {seed: run_scope(plan, clips, run.protocol.folds, seed, progress) for seed in dict.fromkeys(seed for seed, _ in todo)}
+    alone = replace(plan, machine=replace(plan.machine, world=ALONE))
+    for seed, fold in world.deal(todo):
+        run.write_fold(seed, fold.fold_id, run_fold(alone, clips, fold, seed, shared[seed], progress))
+        say("folds", total - len(run.missing()), total)
+    world.meet()
+    result = world.agreed(lambda: write_result(run))
+    if result["complete"] and world.first:
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    return result
