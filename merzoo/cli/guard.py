@@ -68,6 +68,8 @@ def _sentence(error: BaseException) -> str:
         return ": ".join([*names, error.strerror])
     if isinstance(error, typer.Abort):
         return "aborted"
+    if world.lost(error):
+        return "another process of this run is gone, and torchrun tells which; start them again with --resume"
     return f"unexpected {type(error).__name__}: {error}; MERZOO_DEBUG=1 shows where, please report it"
 
 

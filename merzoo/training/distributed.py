@@ -69,6 +69,15 @@ def _is_batch_norm(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm)
 
 
+def synchronised(recognizer: Recognizer) -> dict[str, nn.Module]:
+    """Make all batch norms count the samples of all processes; gives those that were there, which share their parameters and statistics, by their paths."""
+    from timm.layers import convert_sync_batchnorm  # torch's own would lose the activation inside a norm of timm
+
+    before = {name: module for name, module in recognizer.named_modules() if _is_batch_norm(module)}
+    convert_sync_batchnorm(recognizer)
+    return before
+
+
 def same_place(world: World, path: Path | None, place: list[int]) -> None:
     """Wait until all processes have read a checkpoint. Raises `RunError` where they do not stand at the same place ([finished stages, step])."""
     world.meet()
@@ -140,19 +149,16 @@ class _SharedLoss:
         self.norms: dict[str, nn.Module] = {}
 
     def begin(self, recognizer: Recognizer) -> DistributedDataParallel:
-        """At the first step, when it is known what is frozen: the network, its batch norms counting the samples of all processes (on a GPU; elsewhere there
-        are none, see `check`)."""
-        self.norms = {name: module for name, module in recognizer.named_modules() if _is_batch_norm(module)}
-        if self.norms and next(recognizer.parameters()).is_cuda:
-            from timm.layers import convert_sync_batchnorm  # which knows timm's own norms, with an activation inside
-
-            convert_sync_batchnorm(recognizer)
+        """At the first step, when it is known what is frozen: the network, its batch norms counting the samples of all processes (on GPUs; elsewhere none is
+        trained, see `check`)."""
+        if next(recognizer.parameters()).is_cuda:
+            self.norms = synchronised(recognizer)
         # A stage may leave parameters aside (the pretext's control spares the backbone), so those that a loss reached are looked for.
         self.network = DistributedDataParallel(_Weighted(recognizer, self.loss), broadcast_buffers=False, find_unused_parameters=True)
         return self.network
 
     def end(self, recognizer: Recognizer) -> None:
-        """Put the batch norms back."""
+        """Put the batch norms back, which are those of one process again."""
         self.network = None
         for name, module in self.norms.items():
             recognizer.set_submodule(name, module)

@@ -167,6 +167,7 @@ def _end_with_the_others() -> None:
         store = _connected()
         while not store.check([SAID]):
             time.sleep(10 * EVERY)
+        time.sleep(PATIENCE)  # torchrun names the process that ended first as the cause
         os._exit(FAILED)
 
 
@@ -186,6 +187,11 @@ def speaks() -> bool:
     except RuntimeError:  # no store, nobody to agree with
         return True
     return False
+
+
+def lost(error: BaseException) -> bool:
+    """Whether this is how torch tells that another process is gone, by a kill or a machine that failed, so that nobody told a reason."""
+    return launched().size > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL", "TCPStore", "Broken pipe"))
 
 
 def said() -> None:
