@@ -11,6 +11,7 @@ from merzoo_ma2mi.steadiness import track
 from merzoo.data.clips import ClipData, Clips
 from merzoo.errors import DataError, LeakageError, UsageError
 from merzoo.specs import View
+from merzoo.training.batches import Augmentation
 
 KEYFRAMES = {"keyframes": View("keyframes", {"moments": ["start", "peak"]})}
 SHAPES = {"keyframes": (2, 3, 48, 48)}
@@ -55,6 +56,17 @@ def test_the_same_seed_and_step_draw_the_same_bits(tiny):
     first, again = (batches(tiny).draw(7, 3, torch.device("cpu"))["keyframes"] for _ in range(2))
     other = batches(tiny).draw(7, 4, torch.device("cpu"))["keyframes"]
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("turn", [0.0, 8.0])
+def test_a_part_of_a_batch_is_as_it_is_in_the_whole_and_reads_no_other_clip(tiny, turn):
+    source, cpu = batches(tiny, batch_size=5, augmentation=Augmentation(turn=turn)), torch.device("cpu")
+    whole = source.draw(7, 3, cpu)["keyframes"]
+    assert source.samples(3) == len(whole) == 5
+    for part in (slice(0, 2), slice(2, 5), slice(0, 1)):
+        tiny.drawn.clear()
+        assert torch.equal(source.draw_part(7, 3, cpu, part)["keyframes"], whole[part])
+        assert tiny.drawn == {int(source.source.rows[at]) for at, _ in source.chosen(7, 3)[part]}
 
 
 def test_both_frames_share_their_geometry_and_come_from_the_clip(tiny):
