@@ -87,16 +87,19 @@ import os
 import sys
 
 from merzoo.cli.guard import guarded  # it ends as a command does
+from merzoo.evaluation.evaluate import evaluate
 from merzoo.training.engine import state_hash
 from merzoo.training.train import train
 
 def runs():
     rank = os.environ.get("RANK", "0")
     for out, model, options in json.loads(sys.argv[1]):
-        elsewhere = options.pop("elsewhere", out)
-        recognizer = train(
-            model, "synthetic:tiny", out=out if rank == "0" else elsewhere, precision="fp32", device="cpu", checkpoint_seconds=0, **options
-        )
+        elsewhere, scored = options.pop("elsewhere", out), options.pop("evaluate", False)
+        options |= {"out": out if rank == "0" else elsewhere, "precision": "fp32", "device": "cpu", "checkpoint_seconds": 0}
+        if scored:
+            evaluate(model, "synthetic:tiny", **options)
+            continue
+        recognizer = train(model, "synthetic:tiny", **options)
         with open(f"{out}-{rank}.sha256", "w") as file:
             file.write(state_hash(recognizer))
 
@@ -104,6 +107,7 @@ if __name__ == "__main__":
     sys.exit(guarded(runs))
 """
 SUPERVISED = "grouped+linear+supervised,strategy.epochs=3,strategy.batch_size={}"
+ALONE = "merzoo: warning: stage 'supervised' is not known to be divisible, so the first process trains it alone while the others wait"
 MODEL = SUPERVISED.format(3)
 PRETEXT = (
     "grouped+linear+ma2mi+future-frame,strategy.pretext.steps=11,strategy.pretext.batch_size=5,strategy.fine_tuning.epochs=2,"
@@ -127,7 +131,7 @@ class Launcher:
         path = os.pathsep.join(filter(None, (str(self.root), os.environ.get("PYTHONPATH"))))
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MERZOO_") or key == "MERZOO_CACHE"}
         command = [sys.executable, *many, *arguments]
-        return subprocess.run(command, env={**kept, "PYTHONPATH": path, **environment}, cwd=self.root, capture_output=True, text=True, timeout=150, check=False)
+        return subprocess.run(command, env={**kept, "PYTHONPATH": path, **environment}, cwd=self.root, capture_output=True, text=True, timeout=300, check=False)
 
     def train(self, processes: int, *runs: Run, **environment: str) -> Done:
         return self(processes, "runs.py", json.dumps(runs), **environment)
@@ -182,7 +186,7 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(launch: Launch
     }
     for processes in (1, 2):
         done = good(launch.train(processes, *((f"{name}-{processes}", model, {"threads": 1}) for name, model in models.items())))
-        assert lines(done) == (["merzoo: warning: supervised: cannot be divided among processes, so the first trains alone meanwhile"] if processes > 1 else [])
+        assert lines(done) == ([ALONE] * (processes > 1))
     for name in models:
         launch.same(f"{name}-2", f"{name}-1", exactly=name == "contrast")
         assert json.loads((launch.root / f"{name}-2" / "run.json").read_text())["environment"]["processes"] == 2
@@ -259,6 +263,12 @@ def test_an_evaluation_shares_the_pretext_and_deals_out_the_folds(launch: Launch
     resumed = good(launch(1, *command, "folds-2", "--resume"))
     assert json.loads(resumed.stdout)["scores"] == shared["scores"]
     assert stood == {name: (launch.root / "folds-2" / name).stat().st_mtime_ns for name in folds}
+
+
+def test_a_run_folder_that_only_the_first_process_sees_is_refused(launch: Launcher) -> None:
+    failed = launch.train(2, ("seen", MODEL, {"elsewhere": "unseen", "evaluate": True}))
+    (line,) = lines(failed)
+    assert failed.returncode == 1 and "process 1 does not see unseen; put --out on a file system that all processes share" in line
 
 
 @pytest.mark.parametrize(("size", "samples"), [(1, 5), (2, 5), (3, 7), (3, 2), (4, 1)])

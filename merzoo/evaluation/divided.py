@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from merzoo.data.clips import ClipData
+from merzoo.errors import RunError
 from merzoo.evaluation.folds import Plan, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold
 from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.workers import Report
 from merzoo.training.world import ALONE, World
+
+SEEN = 5.0  # seconds that a shared file system may take to show a new file to another machine
 
 
 def create(world: World, path: Path, facts: Mapping[str, Any], resume: bool) -> RunFolder:
@@ -22,10 +26,20 @@ def create(world: World, path: Path, facts: Mapping[str, Any], resume: bool) -> 
     return RunFolder(path, known)
 
 
+def _check_shared(run: RunFolder, rank: int) -> None:
+    """Raise `RunError` where this process does not see the run folder that the first has made: its folds would be written where nobody looks for them."""
+    until = time.monotonic() + SEEN
+    while not Path(run.where).is_file():
+        if time.monotonic() > until:
+            raise RunError(f"process {rank} does not see {run.path}; put --out on a file system that all processes share")
+        time.sleep(SEEN / 50)
+
+
 def run_divided(run: RunFolder, todo: Sequence[tuple[int, Fold]], plan: Plan, clips: ClipData, say: Report) -> dict[str, Any]:
     """Run what is missing, and score it; `todo` is what the first process found. Each fold is computed as a single process would, and written by the process
     that took it. Folds come after the shared stages of all seeds, so that nobody waits for a fold of another until the end."""
     world, total = plan.machine.world, len(run.seeds) * len(run.protocol.folds)
+    _check_shared(run, world.rank)
 
     def progress(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
         say(stage, step, steps)

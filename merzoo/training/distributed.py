@@ -44,10 +44,10 @@ def check(recognizer: Recognizer, stages: Sequence[Stage], machine: Machine) -> 
     of the others: torch synchronises them on GPUs alone."""
     if machine.world.size == 1:
         return
-    alone = [stage.name for stage in stages if isinstance(stage, GradientStage) and not divisible(stage)]
-    if alone:
-        warnings.warn(f"{', '.join(alone)}: cannot be divided among processes, so the first trains alone meanwhile", MerzooWarning, stacklevel=3)
     for stage in stages:
+        if isinstance(stage, GradientStage) and not divisible(stage):
+            text = f"stage '{stage.name}' is not known to be divisible, so the first process trains it alone while the others wait"
+            warnings.warn(text, MerzooWarning, stacklevel=3)
         if divisible(stage) and not machine.device.startswith("cuda") and (found := _batch_norm(recognizer, stage)):
             raise TrainingError(
                 f"stage '{stage.name}': {found} is a batch norm, and each of {machine.world.size} processes would see its share of the batch alone; "

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 EXCHANGE = timedelta(hours=1)  # for all processes to come to one exchange of tensors: as far as a step may lag behind, such as the one that prepares views
 CONNECTING = timedelta(minutes=5)
-PATIENCE = 2.0  # seconds that the first process is given to tell an error, which all may have met
+PATIENCE = 2.0  # seconds that who tells an error is given to end before the others
 EVERY = 0.05  # seconds between two looks into the store
 SPEAKER, SAID = "speaker", "said"
 FAILED = 2  # exit code
@@ -172,18 +172,15 @@ def _end_with_the_others() -> None:
 
 
 def speaks() -> bool:
-    """Whether this process tells an error. One does: the first process where all have met it, else the one that met it first, for the others can but follow."""
-    world = launched()
-    if world.size == 1:
+    """Whether this process tells an error: one does, the first that meets one, for the others can but follow."""
+    if launched().size == 1:
         return True
     try:
         store = _store or _connected(timedelta(seconds=10))
-        until = time.monotonic() + (0 if world.first else PATIENCE)
-        _wait(lambda: store.check([SPEAKER]) or time.monotonic() >= until)
         if store.add(SPEAKER, 1) == 1:
             return True
         until = time.monotonic() + PATIENCE
-        _wait(lambda: store.check([SAID]) or time.monotonic() >= until)  # whoever ends before may end the speaker
+        _wait(lambda: store.check([SAID]) or time.monotonic() >= until)  # who ends before it, ends the speaker: torchrun stops the rest
     except RuntimeError:  # no store, nobody to agree with
         return True
     return False
@@ -197,5 +194,6 @@ def lost(error: BaseException) -> bool:
 def said() -> None:
     """The error is told: the other processes may end."""
     if launched().size > 1:
+        atexit.unregister(_leave)  # which might wait for the others
         with contextlib.suppress(RuntimeError):
             (_store or _connected(timedelta(seconds=10))).set(SAID, "")
