@@ -84,6 +84,7 @@ def merzoo_register(register):
 RUNS = """
 import json
 import os
+import signal
 import sys
 
 from merzoo.cli.guard import guarded  # it ends as a command does
@@ -92,6 +93,8 @@ from merzoo.training.engine import state_hash
 from merzoo.training.train import train
 
 def runs():
+    if "STUBBORN" in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     rank = os.environ.get("RANK", "0")
     for out, model, options in json.loads(sys.argv[1]):
         elsewhere, scored = options.pop("elsewhere", out), options.pop("evaluate", False)
@@ -228,6 +231,14 @@ def test_an_error_of_one_process_is_one_line_and_the_end_of_all(launch: Launcher
         assert f"the state before it is kept in {Path(harm) / 'checkpoint.safetensors'}" in line and line.count("/c") == 4  # a path, and three clips
     good(launch.train(2, (harm, MODEL, {"resume": True})))
     launch.same(harm, whole)
+
+
+def test_whoever_waits_for_the_first_process_ends_with_it(launch: Launcher) -> None:
+    """Not by torchrun, which stops nothing on another machine: here nobody listens to it."""
+    contrast = MODEL.replace("supervised", "contrast")
+    failed = launch.train(2, ("waiting", contrast, {}), HARM="raise,9,0", STUBBORN="yes")
+    assert failed.returncode == 1 and lines(failed)[-1] == "merzoo: clip 7 cannot be read; mend it" and len(lines(failed)) == 2
+    assert "SIGKILL" not in failed.stderr and failed.stderr.count("exitcode  : 2 ") == 2
 
 
 def test_a_wrong_command_is_told_once(launch: Launcher) -> None:

@@ -24,7 +24,7 @@ from merzoo.errors import MerzooWarning, RunError, TrainingError
 from merzoo.interfaces import Batch
 from merzoo.training.checkpoint import Saver
 from merzoo.training.machine import Machine
-from merzoo.training.seeds import derive
+from merzoo.training.seeds import derive, seed_all
 from merzoo.training.stages import DividedBatches, GradientStage, Loss, Stage
 from merzoo.training.world import World
 
@@ -168,7 +168,7 @@ class _SharedLoss:
         weight = batch.pop(WEIGHT)
         network = self.network or self.begin(recognizer)
         if self.world.rank:  # other samples, other noise
-            torch.manual_seed(derive(torch.initial_seed(), "rank", self.world.rank))
+            seed_all(derive(torch.initial_seed(), "rank", self.world.rank), next(recognizer.parameters()).device)
             rng = torch.Generator().manual_seed(derive(rng.initial_seed(), "rank", self.world.rank))
         loss, logs = network(batch, rng, weight)
         means = torch.stack([value.detach().float() for value in (loss, *logs.values())]) / self.world.size

@@ -91,15 +91,13 @@ def run_stages(
             data.drawn.clear()
         started = time.perf_counter()
         mine = distributed.share(stage, machine.world)
-        if mine is None:
-            pass  # the first process runs it
-        elif isinstance(mine, FitStage):
+        if isinstance(mine, FitStage):
             seed_all(stage_seed, torch.device(machine.device))
             recognizer.eval()
             mine.fit(recognizer, mine.train)
             if watch is not None and stage is stages[-1]:
                 log.epochs.append(watch(recognizer))
-        else:
+        elif mine is not None:  # else the first process runs it
             saver = distributed.saver(machine.world, checkpoints, every_seconds, logs)
             _descend(recognizer, mine, stage_seed, machine, log, resumed, saver, progress, watch if stage is stages[-1] else None)
         log.seconds += time.perf_counter() - started
