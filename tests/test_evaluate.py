@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +25,18 @@ from merzoo.data.clips import ClipData, Clips
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.errors import DataError, LeakageError, MerzooWarning, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
 from merzoo.evaluation.evaluate import evaluate
+from merzoo.evaluation.executors import Processes
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
 from merzoo.evaluation.predicting import audited as checked
 from merzoo.evaluation.predicting import positions, predict_clips
 from merzoo.evaluation.protocols import Fold, Protocol, fold_id
 from merzoo.evaluation.runs import RunFolder, predictions, result
 from merzoo.evaluation.splits import loso
-from merzoo.evaluation.workers import workers
 from merzoo.recognizer import assemble, build
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
 from merzoo.testing.runs import clip_table, facts, write_run
-from merzoo.training.engine import state_hash
+from merzoo.training.engine import Progress, state_hash
 from merzoo.training.flips import flipped
 from merzoo.training.machine import Machine
 from merzoo.training.train import train
@@ -275,13 +277,22 @@ def test_a_strategy_whose_scopes_depend_on_the_fold_is_refused(peeking: str, dat
 
 
 def test_a_process_that_dies_is_one_line(data: ClipData, tmp_path: Path) -> None:
-    fold = loso(data.table).folds[0]
-    with pytest.raises(RunError, match="ended early"), workers(plan_of(data, (fold,), tmp_path), data, 2, lambda *_: None) as submit:
-        submit(die).result()
+    work = Processes(lambda *_: None, 2)
+    work.begin(plan_of(data, (loso(data.table).folds[0],), tmp_path), data, 2)
+    try:
+        with pytest.raises(RunError, match="one of 2 processes ended early"):
+            work.drive(lambda: [future.result() for future in wait([work.submit(die_elsewhere) for _ in range(2)], return_when=FIRST_COMPLETED).done])
+    finally:
+        work.close()
 
 
-def die(plan: Plan, data: ClipData, progress: object) -> None:
-    os._exit(1)
+def die_elsewhere(plan: Plan, data: ClipData, progress: Progress) -> None:
+    """Kill the process that helps; this one goes on until it hears of that."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(1)
+    while True:
+        progress("waiting", 0, 1, {})
+        time.sleep(0.05)
 
 
 def test_train_gives_weights_that_load_and_know_their_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

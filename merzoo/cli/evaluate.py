@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +35,7 @@ def command(
     weights: Annotated[str | None, typer.Option("--from", help="Start each fold from these weights (tag or path) and not from scratch.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, or start it where there is none.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Folds at once; 0: one a core on a CPU, one on a GPU.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of each fold; 0: the cores shared among the jobs. Bits depend on it.")] = 0,
     fold: Annotated[list[str] | None, typer.Option(help="Run only this fold (repeat for more).")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Keep every epoch's test predictions, and check that testing changes nothing.")] = False,
     flip_labels: Annotated[float, typer.Option(min=0, max=1, help="Share of the training clips that get a wrong class, to see what that costs.")] = 0.0,
@@ -62,6 +62,7 @@ def command(
             weights=weights,
             resume=resume,
             jobs=jobs or auto_jobs(device),
+            threads=threads,
             device=device,
             precision=precision,
             only=fold or (),
@@ -80,8 +81,10 @@ def auto_jobs(device: str) -> int:
     """One process a core on a CPU (small networks do not use two threads well), one on a GPU."""
     import torch
 
+    from merzoo.evaluation.threads import cores
+
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    return 1 if on_gpu else min(os.cpu_count() or 1, 8)
+    return 1 if on_gpu else min(cores(), 8)
 
 
 def show(result: dict[str, Any], out: Path) -> None:
