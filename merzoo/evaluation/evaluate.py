@@ -115,7 +115,12 @@ def _executor(name: str, jobs: int, address: str | None, gpus: float | None, say
         raise UsageError(f"--executor {name} is neither local nor ray")
     if name == "local" and (address is not None or gpus is not None):
         raise UsageError(f"--{'gpus' if address is None else 'address'} is for a Ray cluster; add --executor ray, or leave it out")
-    work = Here(say) if jobs <= 1 else Processes(say, jobs)
+    if name == "ray":
+        from merzoo.evaluation.ray_tasks import Tasks
+
+        work: Here = Tasks(say, jobs, address, gpus)
+    else:
+        work = Here(say) if jobs <= 1 else Processes(say, jobs)
     try:
         yield work
     finally:
