@@ -6,6 +6,7 @@ The driver writes the run folder, as for local runs; checkpoints and clip stores
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -157,7 +158,7 @@ def _connected(address: str | None, jobs: int) -> tuple[Any, bool]:
         raise UsageError(f"--address {address}: run merzoo on a node of the cluster and give its HOST:PORT, or auto")
     own: dict[str, Any] = {"num_cpus": max(jobs, cores()), "include_dashboard": False, "object_store_memory": STORE_BYTES} if address == "local" else {}
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         raise RunError(f"no cluster of Ray at {address} ({last_line(error)}); start one with `ray start --head`, or leave --address out") from error
     return ray, True
