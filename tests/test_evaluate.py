@@ -5,36 +5,41 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from merzoo.cli.evaluate import show
 from merzoo.data.clips import ClipData, Clips
 from merzoo.data.synthetic import SyntheticFaces
 from merzoo.errors import DataError, LeakageError, MerzooWarning, RunError, TrainingError, UnknownNameError, UsageError, WeightsError
-from merzoo.evaluation.evaluate import evaluate
+from merzoo.evaluation.evaluate import _threads, evaluate
+from merzoo.evaluation.executors import Processes
 from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
 from merzoo.evaluation.predicting import audited as checked
 from merzoo.evaluation.predicting import positions, predict_clips
 from merzoo.evaluation.protocols import Fold, Protocol, fold_id
 from merzoo.evaluation.runs import RunFolder, predictions, result
 from merzoo.evaluation.splits import loso
-from merzoo.evaluation.workers import workers
+from merzoo.evaluation.threads import capped
 from merzoo.recognizer import assemble, build
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec, Preprocessing, Preset, View
 from merzoo.testing.runs import clip_table, facts, write_run
-from merzoo.training.engine import state_hash
+from merzoo.training.engine import Progress, state_hash
 from merzoo.training.flips import flipped
 from merzoo.training.machine import Machine
 from merzoo.training.train import train
@@ -140,13 +145,26 @@ def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_evaluate import SPEC\n"
         "from merzoo.evaluation.evaluate import evaluate\n"
-        'if __name__ == "__main__":\n    evaluate(SPEC, "synthetic:tiny", out=sys.argv[1], seeds=1, jobs=int(sys.argv[2]), precision="fp32")\n'
+        'if __name__ == "__main__":\n    jobs = int(sys.argv[2])\n'
+        '    evaluate(SPEC, "synthetic:tiny", out=sys.argv[1], seeds=[0, 3], jobs=jobs, threads=1, precision="fp32")\n'
     )
-    for jobs in (os.cpu_count() or 1, (os.cpu_count() or 1) * 2):  # one thread a process in both
+    for jobs in (1, 2):
         subprocess.run([sys.executable, script, tmp_path / str(jobs), str(jobs)], check=True)
-    first, second = (tmp_path / str(j) for j in (os.cpu_count() or 1, (os.cpu_count() or 1) * 2))
-    assert rows(first) == rows(second)
+    one, two = ({(r["seed"], r["fold_id"]): (r["state_sha256"], r["predictions"]) for r in RunFolder.open(tmp_path / str(j)).folds()} for j in (1, 2))
+    assert one == two and len(one) == 8
     assert torch.get_num_threads() == threads
+
+
+def test_threads_are_as_asked_or_as_they_were(tmp_path: Path) -> None:
+    before, fold = torch.get_num_threads(), loso(SyntheticFaces("tiny").table()).folds[0].fold_id
+    evaluate(SPEC, "synthetic:tiny", out=tmp_path / "run", precision="fp32", threads=3, only=[fold])
+    known = RunFolder.open(tmp_path / "run").facts["environment"]
+    assert (known["threads"], known["shared_threads"], torch.get_num_threads()) == (3, 3, before)
+    assert _threads(tmp_path / "run", True, 0, (1, 2)) == (3, 3)  # of the run that goes on
+    assert _threads(tmp_path / "run", True, 2, (1, 2)) == (2, 2) and _threads(tmp_path / "other", True, 0, (1, 2)) == (1, 2)
+    with capped(2):
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (2, 2)
+        assert {pool["num_threads"] for pool in threadpool_info()} == {2}
 
 
 def plan_of(data: ClipData, folds: tuple[Fold, ...], tmp_path: Path, spec: ModelSpec = SPEC) -> Plan:
@@ -275,13 +293,22 @@ def test_a_strategy_whose_scopes_depend_on_the_fold_is_refused(peeking: str, dat
 
 
 def test_a_process_that_dies_is_one_line(data: ClipData, tmp_path: Path) -> None:
-    fold = loso(data.table).folds[0]
-    with pytest.raises(RunError, match="ended early"), workers(plan_of(data, (fold,), tmp_path), data, 2, lambda *_: None) as submit:
-        submit(die).result()
+    work = Processes(lambda *_: None, 2)
+    work.begin(plan_of(data, (loso(data.table).folds[0],), tmp_path), data, 2)
+    try:
+        with pytest.raises(RunError, match="one of 2 processes ended early"):
+            work.drive(lambda: [future.result() for future in wait([work.submit(die_elsewhere) for _ in range(2)], return_when=FIRST_COMPLETED).done])
+    finally:
+        work.close()
 
 
-def die(plan: Plan, data: ClipData, progress: object) -> None:
-    os._exit(1)
+def die_elsewhere(plan: Plan, data: ClipData, progress: Progress) -> None:
+    """Kill the process that helps; this one goes on until it hears of that."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(1)
+    while True:
+        progress("waiting", 0, 1, {})
+        time.sleep(0.05)
 
 
 def test_train_gives_weights_that_load_and_know_their_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

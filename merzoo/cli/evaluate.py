@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,7 +34,11 @@ def command(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
     weights: Annotated[str | None, typer.Option("--from", help="Start each fold from these weights (tag or path) and not from scratch.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run, or start it where there is none.")] = False,
-    jobs: Annotated[int, typer.Option(min=0, help="Folds at once; 0: one a core on a CPU, one on a GPU.")] = 0,
+    jobs: Annotated[int, typer.Option(min=0, help="Folds at once; 0: one a core on a CPU, one on a GPU, or what a Ray cluster has room for.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of a fold, on which the last bits depend; 0: cores shared among the jobs, or 1 on Ray.")] = 0,
+    executor: Annotated[str, typer.Option(help="Where folds run: local, or ray (many machines; docs/many-machines.md).")] = "local",
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster, HOST:PORT or auto; else RAY_ADDRESS, else one for this run.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="Share of a GPU that a fold takes on Ray; by default 1 where there are GPUs.")] = None,
     fold: Annotated[list[str] | None, typer.Option(help="Run only this fold (repeat for more).")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Keep every epoch's test predictions, and check that testing changes nothing.")] = False,
     flip_labels: Annotated[float, typer.Option(min=0, max=1, help="Share of the training clips that get a wrong class, to see what that costs.")] = 0.0,
@@ -62,7 +65,11 @@ def command(
             seeds=seeds,
             weights=weights,
             resume=resume,
-            jobs=jobs or auto_jobs(device),
+            jobs=jobs if jobs or executor == "ray" else auto_jobs(device),
+            threads=threads,
+            executor=executor,
+            address=address,
+            gpus=gpus,
             device=device,
             precision=precision,
             only=fold or (),
@@ -83,12 +90,13 @@ def auto_jobs(device: str) -> int:
     """One process a core on a CPU (small networks do not use two threads well), one on a GPU; under torchrun there are several already."""
     import torch
 
+    from merzoo.evaluation.threads import cores
     from merzoo.training.world import launched
 
     if launched().size > 1:
         return 1
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    return 1 if on_gpu else min(os.cpu_count() or 1, 8)
+    return 1 if on_gpu else min(cores(), 8)
 
 
 def show(result: dict[str, Any], out: Path) -> None:

@@ -30,6 +30,8 @@ def guarded(run: Callable[[], Any]) -> int:
         _one_line_warnings()
         try:
             code = run()
+            if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C, and says nothing
+                raise KeyboardInterrupt
             sys.stdout.flush()  # a full disk shows here, while it can still be said
         except (Exception, KeyboardInterrupt) as error:
             return _failed(error)
@@ -89,10 +91,12 @@ def say(text: str) -> None:
 def _one_line_warnings() -> None:
     """Ours are one line each, once; those of libraries are theirs to show under -W, PYTHONWARNINGS or MERZOO_DEBUG=1."""
     shown = warnings.showwarning
+    said = set[str]()  # a library that catches warnings makes Python forget which it has shown
 
     def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
         if issubclass(category, MerzooWarning):
-            if world.launched().first:
+            if str(message) not in said and world.launched().first:
+                said.add(str(message))
                 say(f"warning: {message}")
         else:
             shown(message, category, filename, lineno, file, line)

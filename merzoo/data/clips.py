@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -87,6 +88,11 @@ class ClipData:
         """All frames of a row's clip, uint8 [T, size, size, 3], without a copy."""
         self.reads += 1
         return self._stores[row].clip(self._ids[row])
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where the stores lie."""
+        return list(dict.fromkeys(store.folder for store in self._stores))
 
     def rows(self, kind: str) -> np.ndarray:
         """Row numbers of the micro or macro clips."""

@@ -11,13 +11,30 @@ from typing import Any
 
 from merzoo.data.clips import ClipData
 from merzoo.errors import RunError
+from merzoo.evaluation.executors import Here
 from merzoo.evaluation.folds import Plan, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold
 from merzoo.evaluation.runs import RunFolder, write_result
+from merzoo.evaluation.starting import environment_of
+from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import Report
-from merzoo.training.world import ALONE, World
+from merzoo.training.machine import Machine
+from merzoo.training.world import ALONE, World, join, launched
 
 SEEN = 5.0  # seconds that a shared file system may take to show a new file to another machine
+
+
+class Launched(Here):
+    """One of the processes that torchrun started: a share of the machine's cores, and a GPU of its own where there are some."""
+
+    def machine(self, device: str, precision: str, threads: int) -> tuple[Machine, dict[str, Any]]:
+        world, own = join(device)
+        machine = replace(Machine.of(own, precision, threads), world=world)
+        return machine, environment_of(machine)
+
+    def threads(self, seeds: int) -> tuple[int, int]:
+        share = max(1, cores() // launched().local_size)
+        return share, share
 
 
 def create(world: World, path: Path, facts: Mapping[str, Any], resume: bool) -> RunFolder:

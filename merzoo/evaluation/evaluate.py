@@ -1,15 +1,13 @@
-"""Scoring a model under a protocol: every fold trained from scratch without its test subjects, one process or several, resumable at any moment."""
+"""Scoring a model under a protocol: every fold trained from scratch without its test subjects, here or on many machines, resumable at any moment."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +18,20 @@ from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
 from merzoo.errors import MerzooWarning, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
-from merzoo.evaluation.divided import create, run_divided
+from merzoo.evaluation.divided import Launched, create, run_divided
+from merzoo.evaluation.executors import Here, Processes
 from merzoo.evaluation.folds import Plan, check_folds, run_fold, run_scope
 from merzoo.evaluation.outputs import check_scored
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.splits import with_same_people
 from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_no_effect, refuse_overlap, warn_of_size
-from merzoo.evaluation.workers import Report, Submit, workers
+from merzoo.evaluation.workers import Report
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
 from merzoo.training.data import labelled_clips
-from merzoo.training.machine import Machine
-from merzoo.training.world import World, join
+from merzoo.training.world import launched
 
 
 def evaluate(
@@ -46,7 +44,11 @@ def evaluate(
     seeds: int | Sequence[int] = 1,
     weights: str | None = None,
     resume: bool = False,
-    jobs: int = 1,
+    jobs: int = 0,
+    threads: int = 0,
+    executor: str = "local",
+    address: str | None = None,
+    gpus: float | None = None,
     device: str = "auto",
     precision: str = "auto",
     only: Sequence[str] = (),
@@ -59,8 +61,11 @@ def evaluate(
     """Train and test every fold of the protocol under every seed, into the run folder `out`; returns the result (see `merzoo.evaluation.runs.result`).
 
     model: a registered name, or a specification of registered parts. data: NAME or NAME:PART, or the data set itself. seeds: how many (0, 1, …) or which.
-    weights: what each fold starts from (None: random); refused where a test subject was trained on. jobs: processes, among which the cores are shared (a
-    script that asks for several needs `if __name__ == "__main__":`). only: fold ids, to run those alone. audit: keep what the test clips were
+    weights: what each fold starts from (None: random); refused where a test subject was trained on. jobs: folds at once, each in a process; 0: one, or what
+    a Ray cluster has room for (a script that asks for several needs `if __name__ == "__main__":`). threads: of a fold; the same number gives the same bits,
+    however many folds run at once; 0: those of the run that is continued, else the cores shared among the jobs, or one on Ray. executor: "local", or "ray"
+    (see `merzoo.evaluation.ray_tasks`): address: of a running cluster (None: RAY_ADDRESS, else one is started for this run), gpus: share of a GPU that a fold
+    takes (None: 1 where folds run on GPUs). only: fold ids, to run those alone. audit: keep what the test clips were
     taken for after each epoch, and check that nothing was learned from them. flip_labels: share of each fold's training clips that get a wrong class.
     perturb: what the test clips are predicted under besides as they are, as "pixel-noise=10", or "all" (see `merzoo.data.perturb`).
     Where torchrun started this process among others, they share the work (see `merzoo.evaluation.divided`).
@@ -69,62 +74,93 @@ def evaluate(
     say = report or (lambda text, done, total: None)
     spec = registry().model(model) if isinstance(model, str) else model
     chosen = [*range(seeds)] if isinstance(seeds, int) else [*seeds]
-    if not chosen or jobs < 1:
-        raise UsageError(f"seeds and jobs must be at least 1, not {len(chosen)} and {jobs}")
+    if not chosen or jobs < 0 or threads < 0:
+        raise UsageError(f"seeds must be at least 1, jobs and threads at least 0, not {len(chosen)}, {jobs} and {threads}")
     dataset = open_dataset(data) if isinstance(data, str) else data
     make_protocol = protocol_by_name(protocol, dataset.task)
     _check_options(dataset, audit, flip_labels)
     harder = perturbations(perturb)
     start = named_start(spec, weights)
-    world, device = _joined(device, jobs)
-    threads, shared_threads = _threads(Path(out), jobs * world.local_size, len(chosen) * world.local_size, resume)
-    machine = replace(Machine.of(device, precision, threads), world=world)
-    at_once = jobs * world.local_size
-    clips = world.in_turn(
-        lambda: open_clips(dataset, spec.preset(preset).preprocessing, jobs=at_once, progress=lambda done, total: say("clip store", done, total))
-    )
-    network = assemble(spec, preset, clips.labels, clips.task, data_provides=offered(dataset, start))
-    refuse_no_effect(network, start)
-    folds = _folds(make_protocol(clips.table), clips, start, only)
-    check_scored(network, labelled_clips(clips, folds.kind))
-    asked = {"kind": "evaluation", "protocol": folds.to_json(), "audit": audit, "flip_labels": flip_labels, "perturb": [*map(str, harder)]}
-    facts = {**asked, **facts_of(spec, preset, clips, folds.kind, chosen, machine, start, sum(value.numel() for value in network.saved().values()))}
-    facts["environment"]["shared_threads"] = shared_threads
-    run = create(world, Path(out), facts, resume)
-    warn_of_size(spec, preset, machine, facts["parameters"])
-    plan = Plan(
-        spec,
-        preset,
-        dataset,
-        clips.labels,
-        run.test_subjects,
-        machine,
-        run.path,
-        start=start.start,
-        checkpoint_seconds=checkpoint_seconds,
-        shared_threads=shared_threads,
-        kind=folds.kind,
-        flip_labels=flip_labels,
-        audit=audit,
-        perturb=harder,
-    )
-    todo = [(seed, fold) for seed, fold in run.missing() if not only or fold.fold_id in only]
-    if world.size > 1:
-        return run_divided(run, todo, plan, clips, say)
-    with workers(plan, clips, jobs, say) as submit:
-        _run(run, folds, todo, submit, jobs, say)
+    with _executor(executor, jobs, address, gpus, say) as work:
+        each, shared = _threads(Path(out), resume, threads, work.threads(len(chosen)))
+        machine, environment = work.machine(device, precision, each)
+        clips = machine.world.in_turn(
+            lambda: open_clips(dataset, spec.preset(preset).preprocessing, jobs=max(1, jobs), progress=lambda done, total: say("clip store", done, total))
+        )
+        folds = _folds(make_protocol(clips.table), clips, start, only)
+        plan = Plan(
+            spec,
+            preset,
+            dataset,
+            clips.labels,
+            frozenset(subject for fold in folds.folds for subject in fold.test_subjects),
+            machine,
+            Path(out),
+            start=start.start,
+            checkpoint_seconds=checkpoint_seconds,
+            shared_threads=shared,
+            kind=folds.kind,
+            flip_labels=flip_labels,
+            audit=audit,
+            perturb=harder,
+        )
+        work.begin(plan, clips, len(_missing(plan, folds, chosen, only)))
+        run = _open_run(plan, clips, folds, start, chosen, {**environment, "shared_threads": shared}, resume)
+        if machine.world.size > 1:
+            return run_divided(run, _missing(plan, folds, chosen, only), plan, clips, say)
+        work.drive(lambda: _run(run, folds, _missing(plan, folds, chosen, only), work, say))
     result = write_result(run)
     if result["complete"]:
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
     return result
 
 
-def _joined(device: str, jobs: int) -> tuple[World, str]:
-    """The processes that torchrun started, and this one's device. Raises `UsageError` where jobs are asked for besides."""
-    world, own = join(device)
-    if world.size > 1 and jobs > 1:
-        raise UsageError(f"--jobs {jobs}: the {world.size} processes of torchrun share the folds already; leave it out")
-    return world, own
+@contextlib.contextmanager
+def _executor(name: str, jobs: int, address: str | None, gpus: float | None, say: Report) -> Iterator[Here]:
+    """Who does the work. Raises `UsageError` for one that is not there, and options that it does not take."""
+    if name not in ("local", "ray"):
+        raise UsageError(f"--executor {name} is neither local nor ray")
+    if name == "local" and (address is not None or gpus is not None):
+        raise UsageError(f"--{'gpus' if address is None else 'address'} is for a Ray cluster; add --executor ray, or leave it out")
+    if launched().size > 1 and (name != "local" or jobs > 1):
+        option = f"--executor {name}" if name != "local" else f"--jobs {jobs}"
+        raise UsageError(f"{option}: the {launched().size} processes of torchrun share the folds already; leave it out")
+    if name == "ray":
+        from merzoo.evaluation.ray_tasks import Tasks
+
+        work: Here = Tasks(say, jobs, address, gpus)
+    else:
+        work = Launched(say) if launched().size > 1 else Here(say) if jobs <= 1 else Processes(say, jobs)
+    try:
+        yield work
+    finally:
+        work.close()
+
+
+def _missing(plan: Plan, folds: Protocol, seeds: Sequence[int], only: Sequence[str]) -> list[tuple[int, Fold]]:
+    """(seed, fold) that are still to do, seeds in order. Those that train on most clips come first: at the end, others wait for the last one less long."""
+
+    def trains(fold: Fold) -> int:
+        return len(fold.train_ids) if fold.train_ids is not None else -len(fold.test_ids)
+
+    wanted = [fold for fold in folds.folds if not only or fold.fold_id in only]
+    ordered = sorted(wanted, key=trains, reverse=True)
+    return [(seed, fold) for seed in seeds for fold in ordered if not (plan.folder / "folds" / str(seed) / f"{fold.fold_id}.json").is_file()]
+
+
+def _open_run(
+    plan: Plan, clips: ClipData, folds: Protocol, start: NamedStart, seeds: Sequence[int], environment: dict[str, Any], resume: bool
+) -> RunFolder:
+    """The run folder, new or continued, after a look at whether the model fits the data."""
+    network = assemble(plan.spec, plan.preset, clips.labels, clips.task, data_provides=offered(plan.data, start))
+    refuse_no_effect(network, start)
+    check_scored(network, labelled_clips(clips, folds.kind))
+    parameters = sum(value.numel() for value in network.saved().values())
+    asked = {"protocol": folds.to_json(), "audit": plan.audit, "flip_labels": plan.flip_labels, "perturb": [*map(str, plan.perturb)]}
+    facts = facts_of(plan.spec, plan.preset, clips, folds.kind, seeds, plan.machine, start, parameters, environment)
+    run = create(plan.machine.world, plan.folder, {"kind": "evaluation", **asked, **facts}, resume)
+    warn_of_size(plan.spec, plan.preset, plan.machine, parameters)
+    return run
 
 
 def _folds(made: Protocol, clips: ClipData, start: NamedStart, only: Sequence[str]) -> Protocol:
@@ -157,29 +193,29 @@ def _check_options(dataset: Dataset, audit: bool, flip_labels: float) -> None:
         raise UsageError(f"{'--audit' if audit else '--flip-labels'} needs one label a clip, and the clips of {dataset.name} carry several; leave it out")
 
 
-def _threads(out: Path, jobs: int, seeds: int, resume: bool) -> tuple[int, int]:
-    """Threads of a fold, and of the stages before all folds: those of the run that is continued, since the bits depend on them; else the cores shared
-    among the jobs. There are only as many shared stages as seeds, so these may have more."""
+def _threads(out: Path, resume: bool, asked: int, shared: tuple[int, int]) -> tuple[int, int]:
+    """Threads of a fold, and of the stages before all folds: as asked, else those of the run that is continued, since the bits depend on them, else a share
+    of the cores."""
+    if asked:
+        return asked, asked
     if resume and (out / "run.json").is_file():
         with contextlib.suppress(RunError, KeyError, TypeError, ValueError):
             known = RunFolder.open(out).facts["environment"]
             return int(known["threads"]), int(known["shared_threads"])
-    cores = os.cpu_count() or 1
-    return max(1, cores // jobs), max(1, cores // min(jobs, seeds))
+    return shared
 
 
-def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], submit: Submit, jobs: int, say: Report) -> None:
+def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], work: Here, say: Report) -> None:
     """Run what is missing: for each seed its run-scope stages, then its folds; each fold is written the moment it is done."""
-    total = len(run.seeds) * len(folds.folds)
-    say("folds", total - len(todo), total)
+    total, done = len(run.seeds) * len(folds.folds), sum(run.has_fold(seed, fold.fold_id) for seed in run.seeds for fold in folds.folds)
+    say("folds", done, total)
     ready: deque[tuple[int, Fold | None]] = deque((seed, None) for seed in dict.fromkeys(seed for seed, _ in todo))
     running: dict[Future[Any], tuple[int, Fold | None]] = {}
     shared: dict[int, list[dict[str, Any]]] = {}
-    left = len(todo)
     while ready or running:
-        while ready and len(running) < jobs:
+        while ready and len(running) < work.slots:
             seed, fold = ready.popleft()
-            future = submit(run_scope, folds.folds, seed) if fold is None else submit(run_fold, fold, seed, shared[seed])
+            future = work.submit(run_scope, folds.folds, seed) if fold is None else work.submit(run_fold, fold, seed, shared[seed])
             running[future] = (seed, fold)
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             seed, fold = running.pop(future)
@@ -188,5 +224,5 @@ def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], subm
                 ready.extend((s, f) for s, f in todo if s == seed)
             else:
                 run.write_fold(seed, fold.fold_id, future.result())
-                left -= 1
-                say("folds", total - left, total)
+                done += 1
+                say("folds", done, total)

@@ -17,6 +17,7 @@ from merzoo.errors import DataError, LeakageError, TrainingError
 from merzoo.evaluation.predicting import audited, positions, predict_clips, scored_outputs
 from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.robustness import predict_perturbed
+from merzoo.evaluation.threads import capped
 from merzoo.recognizer import Recognizer, assemble
 from merzoo.specs import ModelSpec
 from merzoo.training import checkpoint
@@ -98,16 +99,17 @@ def run_scope(plan: Plan, data: ClipData, folds: Sequence[Fold], seed: int, prog
         raise TrainingError(f"strategy '{plan.spec.strategy}': a run-scope stage follows a fold-scope one, which saw one fold alone; put it first")
     if not shared:
         return []
-    logs = run_stages(
-        recognizer,
-        shared,
-        seed=derive(seed, "run"),
-        machine=replace(plan.machine, threads=plan.shared_threads),
-        test_subjects=plan.run_test_subjects,
-        checkpoints=shared_path(plan, seed),
-        every_seconds=plan.checkpoint_seconds,
-        progress=progress,
-    )
+    with capped(plan.shared_threads):
+        logs = run_stages(
+            recognizer,
+            shared,
+            seed=derive(seed, "run"),
+            machine=replace(plan.machine, threads=plan.shared_threads),
+            test_subjects=plan.run_test_subjects,
+            checkpoints=shared_path(plan, seed),
+            every_seconds=plan.checkpoint_seconds,
+            progress=progress,
+        )
     return [log.summary() for log in logs]
 
 
@@ -121,6 +123,11 @@ def run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence
 
     Raises `LeakageError` where a stage draws from a test subject.
     """
+    with capped(plan.machine.threads):
+        return _run_fold(plan, data, fold, seed, shared, progress)
+
+
+def _run_fold(plan: Plan, data: ClipData, fold: Fold, seed: int, shared: Sequence[dict[str, Any]], progress: Progress | None) -> dict[str, Any]:
     fold_seed = derive(seed, fold.fold_id)
     tested = test_clips(data, fold, plan.kind)
     recognizer, stages = prepare(plan, data, fold, fold_seed)

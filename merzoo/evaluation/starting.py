@@ -74,11 +74,19 @@ def refuse_overlap(folds: Protocol, start: NamedStart) -> None:
 
 
 def facts_of(
-    spec: ModelSpec, preset: str, clips: ClipData, kind: str, seeds: Sequence[int], machine: Machine, start: NamedStart, parameters: int
+    spec: ModelSpec,
+    preset: str,
+    clips: ClipData,
+    kind: str,
+    seeds: Sequence[int],
+    machine: Machine,
+    start: NamedStart,
+    parameters: int,
+    where: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What run.json says of a training or an evaluation: what was asked, on which data and on which machine. kind: of the labelled clips."""
+    """What run.json says of a training or an evaluation: what was asked, on which data and on which machine. kind: of the labelled clips. where: the
+    environment in which it runs, if that is not this process."""
     dataset, labelled = clips.dataset, labelled_clips(clips, kind)
-    device = torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu"
     return {
         "model": spec.name,
         "preset": preset,
@@ -100,5 +108,11 @@ def facts_of(
         "seeds": list(seeds),
         "precision": machine.precision,
         "parameters": parameters,
-        "environment": environment(device, machine.threads) | ({"processes": machine.world.size} if machine.world.size > 1 else {}),
+        "environment": environment_of(machine) if where is None else where,
     }
+
+
+def environment_of(machine: Machine) -> dict[str, Any]:
+    """What run.json says of a place to compute in this process."""
+    device = torch.cuda.get_device_name(machine.device) if machine.device.startswith("cuda") else "cpu"
+    return environment(device, machine.threads) | ({"processes": machine.world.size} if machine.world.size > 1 else {})

@@ -1,83 +1,102 @@
-"""Where the work of an evaluation is done: here, or in processes that open the clips themselves and tell how far they are."""
+"""What a process that helps with the folds does: open the clips once, do what it is handed, tell how far it is, and end with whom it works for.
+
+Light to import: a new process should listen to its parent before it loads torch.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
 
-import torch
+from merzoo.errors import MerzooWarning
 
-from merzoo.data.clips import ClipData
-from merzoo.errors import RunError
-from merzoo.evaluation.folds import Plan
+if TYPE_CHECKING:
+    from merzoo.data.clips import ClipData
+    from merzoo.evaluation.folds import Plan
+    from merzoo.training.engine import Progress
 
 Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
-Submit = Callable[..., "Future[Any]"]
+Told = list[tuple[type[Warning], str]]  # warnings on their way to whoever speaks to the user
+
+EVERY = 0.3  # seconds between messages of a fold
+_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # read when a library is loaded
+
+_known: tuple[Plan, ClipData, Report] | None = None
 
 
-@contextlib.contextmanager
-def workers(plan: Plan, clips: ClipData, jobs: int, say: Report) -> Iterator[Submit]:
-    """Something that runs `function(plan, clips, *args, progress=…)`: here and now for one job, else in that many processes.
-
-    Raises `RunError` where a process ends early.
-    """
-    if jobs == 1:
-
-        def here(function: Callable[..., Any], *args: Any) -> Future[Any]:
-            future: Future[Any] = Future()
-            future.set_result(function(plan, clips, *args, progress=lambda stage, step, total, losses: say(stage, step, total)))
-            return future
-
-        yield here
-        return
-    context = get_context("spawn")
-    news = context.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(news, say), daemon=True)
-    listener.start()
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(plan, os.getpid(), news))
-    try:
-        yield lambda function, *args: pool.submit(_work, function, args)
-    except BrokenProcessPool as error:
-        raise RunError(f"one of {jobs} processes ended early, as when memory runs out; go on with --resume and fewer --jobs") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-        news.put(None)
-        listener.join(timeout=5)  # a process that was killed while it spoke leaves the queue locked
-
-
-def _listen(news: Any, say: Report) -> None:
-    """Pass on what the processes tell, numbered in the order in which they first speak."""
-    numbers: dict[int, int] = {}
-    for process, stage, step, total in iter(news.get, None):
-        say(f"process {numbers.setdefault(process, len(numbers) + 1)}, {stage}", step, total)
-
-
-_known: tuple[Plan, ClipData, Any] | None = None
-
-
-def _start(plan: Plan, parent: int, news: Any) -> None:
-    """In a new process: open the clips once (their store is there already), and end when the parent is gone, however it went."""
+def start(plan: bytes, threads: int, parent: int, alive: Connection, news: Connection, lock: Any) -> None:
+    """In a new process. plan: pickled, so that nothing of it is imported earlier; alive: at its end when the parent wants this process gone."""
     global _known
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        while os.getppid() == parent and not alive.poll(0.5):
+            pass
         os._exit(1)
 
+    def tell(*message: object) -> None:
+        with lock, contextlib.suppress(OSError):
+            news.send((os.getpid(), *message))
+
     threading.Thread(target=watch, daemon=True).start()
-    torch.set_num_threads(plan.machine.threads)
-    clips = ClipData(plan.data, plan.spec.preset(plan.preset).preprocessing)
-    _known = (plan, clips, news)
+    os.environ.update(dict.fromkeys(_LIMITS, str(threads)))
+    known: Plan = pickle.loads(plan)
+    _known = known, opened(known), tell
+    tell()
 
 
-def _work(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    assert _known is not None  # the initializer ran
-    plan, clips, news = _known
-    return function(plan, clips, *args, progress=lambda stage, step, total, losses: news.put((os.getpid(), stage, step, total)))
+def opened(plan: Plan) -> ClipData:
+    """The clips of a plan, whose store is there already: memory-mapped, so that processes of one machine share its pages."""
+    from merzoo.data.clips import ClipData
+
+    return ClipData(plan.data, plan.spec.preset(plan.preset).preprocessing)
+
+
+def work(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, Told]:
+    """In such a process: what the function gives, and what it warned of."""
+    assert _known is not None  # `start` ran
+    plan, clips, tell = _known
+    with overheard() as told:
+        return function(plan, clips, *args, progress=now_and_then(tell)), told
+
+
+def now_and_then(tell: Report) -> Progress:
+    """Progress of stages for somebody in another process: not every step is worth a message."""
+    last = 0.0
+
+    def progress(stage: str, step: int, total: int, losses: dict[str, float]) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            tell(stage, step, total)
+
+    return progress
+
+
+@contextlib.contextmanager
+def overheard() -> Iterator[Told]:
+    """Keep what merzoo warns of, for the process that speaks to the user; other warnings are shown as ever."""
+    told: Told = []
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+            if issubclass(category, MerzooWarning):
+                told.append((category, str(message)))
+            else:
+                shown(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = keep
+        yield told
+
+
+def passed_on(told: Told) -> None:
+    """Warn here of what another process was warned of. Equal warnings of several processes are one, as those of one process are."""
+    for category, text in told:
+        warnings.warn(text, category, stacklevel=2)
