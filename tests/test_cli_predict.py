@@ -80,6 +80,9 @@ def test_json(tiny, folder, tmp_path, capsys):
     assert json.loads((out / "prediction.json").read_text()) == facts
     assert Image.open(out / "prediction.png").width == 1440
     assert len(list(out.iterdir())) == 2
+    kept = (out / "prediction.json").read_bytes()
+    assert main(["predict", str(folder), "--model", "tiny", "--face", "none", "--interval", "1,9,18", "--out", str(out)]) == 0
+    assert (out / "prediction.json").read_bytes() == kept
 
 
 def test_text(tiny, folder, tmp_path, capsys):
