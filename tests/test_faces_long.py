@@ -14,6 +14,8 @@ import pytest
 from merzoo.errors import MerzooWarning
 from merzoo.faces.align import Aligner
 from merzoo.faces.clip import face_clips
+from merzoo.faces.closer import CloserLook
+from merzoo.faces.detect import FaceDetector, as_grey
 from merzoo.faces.track import DENSE, FaceTrack, track_faces
 from merzoo.faces.video import FrameSource
 from merzoo.interval import Interval
@@ -30,6 +32,7 @@ class Recording(FrameSource):
     def __init__(self, paint: Callable[[int], np.ndarray], length: int) -> None:
         self.name, self.fps, self.declared_frames = "recording", 30.0, length
         self.paint, self.length = paint, length
+        self.asked: list[int] = []
         self.readings = self.pictures = self.alive = self.most = 0
 
     def visit(self) -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
@@ -47,6 +50,7 @@ class Recording(FrameSource):
     def _picture(self, index: int) -> np.ndarray:
         frame = self.paint(index).copy()
         self.pictures += 1
+        self.asked.append(index)
         self.alive += 1
         self.most = max(self.most, self.alive)
         weakref.finalize(frame, self._gone)
@@ -149,6 +153,12 @@ def test_a_face_that_walks_off_late_stays_one_face(paint: Callable[..., np.ndarr
     assert np.abs(moved - np.median(moved)).max() < 20, moved  # px; its box is 110 px wide
 
 
+def test_a_face_that_is_missed_where_it_was_is_sought_in_the_whole_frame(paint: Callable[..., np.ndarray]) -> None:
+    source = Recording(lambda index: paint(index, left=10 if index < 302 else 58), 400)  # 48 of its 110 px at once
+    (track,) = track_faces(source)
+    assert track.detected_fraction > 0.99 and np.abs(track.boxes[330:, 0].mean() - track.boxes[:280, 0].mean() - 48) < 6
+
+
 def test_all_faces_are_searched_in_the_same_readings(paint: Callable[..., np.ndarray]) -> None:
     def two(index: int) -> np.ndarray:
         return np.concatenate([paint(index, index % 150 - 60), paint(index, index % 150 - 20, scale=0.8)], axis=1)
@@ -186,18 +196,25 @@ def test_looking_less_finds_what_looking_at_every_frame_finds(
         assert clip[1].start <= at <= clip[1].stop
 
 
-def test_the_surroundings_of_an_onset_are_looked_at_closely(paint: Callable[..., np.ndarray]) -> None:
-    given = Interval(301, 320, 340)
-    source = Recording(now_and_then(paint), 400)
-    (track,) = track_faces(Recording(now_and_then(paint), 400))
-    (found,) = face_clips(source, interval=given)
-    assert source.readings == 2 and found.events[0].frame_numbers.tolist() == list(range(301, 341))
-    around = slice(given.start - 4, given.start + 5)
-    assert np.isfinite(track.eyes[around, 0, 0]).sum() < 2  # too few for the aligner, which would have to go by the box
-    (whole,) = track_faces(Recording(lambda index: now_and_then(paint)(index + 297), 9))  # looked at throughout
-    corners = np.array([[70, 40, 1], [150, 130, 1.0]])
+def test_a_closer_look_corrects_an_alignment_that_goes_by_the_box(paint: Callable[..., np.ndarray]) -> None:
+    (whole,) = track_faces(Recording(lambda index: paint(index + 298), 9))  # looked at throughout
     exact = Aligner().transform(whole, 4)
-    assert np.abs(corners @ (found.events[0].transform - exact).T).max() < 1.5
+    looked = np.isin(np.arange(9), [0, 5])
+    off = FaceTrack(whole.boxes + np.array([9, 6, 0, 0]), looked, np.full((9, 2, 2), np.nan, np.float32), looked)  # as smoothing leaves them while a head sways
+    look = CloserLook(off, 4, FaceDetector())
+    assert list(look.frames) == list(range(9)) and not CloserLook(whole, 4, FaceDetector()).frames
+    for index in look.frames:
+        look.add(index, as_grey(paint(index + 298)))
+    corners = np.array([[70, 40, 1], [150, 130, 1.0]])
+    before, after = (np.abs(corners @ (Aligner().transform(track, 4) - exact).T).max() for track in (off, look.track()))
+    assert after < 1 < 5 < before, (before, after)
+
+
+def test_the_surroundings_of_an_onset_are_read_with_the_event(paint: Callable[..., np.ndarray]) -> None:
+    source = Recording(now_and_then(paint), 400)
+    (found,) = face_clips(source, interval=Interval(302, 320, 340))
+    assert source.readings == 2 and source.asked[-43:] == list(range(298, 341))
+    assert found.events[0].frame_numbers.tolist() == list(range(302, 341)) and len(found.events[0].frames) == 39
 
 
 def test_how_far_it_is_is_told_in_every_reading(paint: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:

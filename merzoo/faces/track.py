@@ -24,7 +24,6 @@ EYES_RARELY = 0.5  # the same, s, after the first frames
 LOST = 0.5  # s without detection after which a face is no longer searched for around its last place
 FORGOTTEN = 10.0  # s after which a face that was seen in one or two looks is taken for a false alarm
 SAME_FACE = 0.3  # intersection over union that makes a detection the continuation of a track
-SWIFT = 3.0  # its own widths a second that a face may move between looks
 BRIEF = 0.2  # a track with fewer detections than this share of the longest one's is a passer-by or a false alarm
 
 
@@ -170,25 +169,15 @@ class _Search:
         self.scanned, boxes = index, self.detector.detect(grey)
         self.tracks = [t for t in self.tracks if len(t.at) > 2 or index - t.last <= self.frames(FORGOTTEN)]
         open_tracks = {i: t for i, t in enumerate(self.tracks) if t.last != index}
-        pairs = sorted(((self._likeness(t, b, index), i, j) for i, t in open_tracks.items() for j, b in enumerate(boxes)), reverse=True)
+        pairs = sorted(((t.box.iou(b), i, j) for i, t in open_tracks.items() for j, b in enumerate(boxes)), reverse=True)
         used = set()
-        for likeness, i, j in pairs:
-            if likeness > 0 and i in open_tracks and j not in used and not self._taken(boxes[j], index):
+        for overlap, i, j in pairs:
+            if overlap >= SAME_FACE and i in open_tracks and j not in used and not self._taken(boxes[j], index):
                 open_tracks.pop(i).add(index, boxes[j])
                 used.add(j)
         for j, box in enumerate(boxes):
             if j not in used and not self._taken(box, index):
                 self.tracks.append(_Growing(index, box))
-
-    def _likeness(self, track: _Growing, box: Box, index: int) -> float:
-        """How well a detection continues a track, 0 where it does not: by their overlap, or after frames without a look by how far a face may have moved."""
-        overlap, passed = box.iou(track.box), index - track.last
-        if overlap >= SAME_FACE:
-            return 1 + overlap
-        if index < DENSE or passed > self.frames(LOST) or not 0.75 <= box.w / track.box.w <= 1.33:
-            return 0.0
-        moved = np.hypot(box.x + box.w / 2 - track.box.x - track.box.w / 2, box.y + box.h / 2 - track.box.y - track.box.h / 2) / track.box.w
-        return max(0.0, 1 - float(moved) / min(1.0, SWIFT * passed / self.rate))
 
     def _taken(self, box: Box, index: int) -> bool:
         """Another track has this place in this frame already."""
