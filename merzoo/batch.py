@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,9 +175,14 @@ def _outcomes(
         if kept:
             yield kept
             continue
-        predictions, error = _predicted(path, recognizer, below, options)
+        progress = partial(_within, tell, number, len(paths))
+        predictions, error = _predicted(path, recognizer, below, {**options, "progress": progress})
         yield Outcome(source, path, predictions, error, rows(source, predictions, error, made_with))
     tell("predicting", len(paths), len(paths))
+
+
+def _within(tell: Report, number: int, total: int, step: str) -> None:
+    tell(f"predicting ({step})", number, total)
 
 
 def _predicted(path: Path, recognizer: Recognizer, out: Path | None, options: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:

@@ -1,8 +1,9 @@
-"""What a recogniser says of one event of a face: views of its frames, probabilities, and what a picture of it needs."""
+"""What a recogniser says of the events of faces: views of its frames, probabilities, and what a picture of it needs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from merzoo.interfaces import Batch
     from merzoo.recognizer import Recognizer
 
+TOGETHER = 16  # events in a batch at most: memory does not grow with the number of faces
+Shares = dict[str, dict[str, tuple[tuple[str, ...], list[Any]]]]
 CURVE = 32  # points of a motion curve at most: enough for a picture
 
 
@@ -75,26 +78,47 @@ class Event:
         return {name: getattr(self, name) for name in names} | beside | ({"auxiliary": self.auxiliary} if self.auxiliary else {})
 
 
-def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
-    """What the model says of one event. Raises `WeightsError` where its output is not finite."""
+def name_events(recognizer: Recognizer, events: Sequence[FaceEvent]) -> list[Event]:
+    """What the model says of each event, all whose inputs have one shape in one batch. Raises `WeightsError` where its output is not finite."""
     import torch
 
-    from merzoo.heatmaps import heatmap
-
-    at = Interval(*(int(np.searchsorted(event.frame_numbers, n)) for n in (event.interval.start, event.interval.peak, event.interval.stop)))
+    at = [_positions(event) for event in events]
     training = recognizer.training
     recognizer.eval()
     try:
-        batches = looks(recognizer, event.frames, at)
-        with torch.inference_mode():
-            p = recognizer.probabilities(batches)[0].cpu().tolist()
-            auxiliary = _auxiliary(recognizer, batches)
-        if not all(map(math.isfinite, p)):
-            raise WeightsError(f"{recognizer.spec.name}: its output is not finite; the weights are damaged or their training diverged, take others")
-        best = int(np.argmax(p))
-        heat = heatmap(recognizer, batches[0], best)
+        each = [looks(recognizer, event.frames, positions) for event, positions in zip(events, at, strict=True)]
+        named: dict[int, Event] = {}
+        for numbers in _alike(each):
+            batches = [{name: torch.cat([each[n][look][name] for n in numbers]) for name in batch} for look, batch in enumerate(each[numbers[0]])]
+            with torch.inference_mode():
+                probabilities = recognizer.probabilities(batches).cpu().tolist()
+                auxiliary = _auxiliary(recognizer, batches)
+            for row, (number, p) in enumerate(zip(numbers, probabilities, strict=True)):
+                named[number] = _named(recognizer, events[number], at[number], p, each[number][0], _row(auxiliary, row))
+        return [named[number] for number in range(len(events))]
     finally:
         recognizer.train(training)
+
+
+def _positions(event: FaceEvent) -> Interval:
+    """Onset, apex and offset as positions among the event's frames."""
+    return Interval(*(int(np.searchsorted(event.frame_numbers, n)) for n in (event.interval.start, event.interval.peak, event.interval.stop)))
+
+
+def _alike(each: Sequence[list[Batch]]) -> list[list[int]]:
+    """The numbers of those that can be put into one batch, at most `TOGETHER` in one."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, batches in enumerate(each):
+        groups.setdefault(tuple((name, tuple(value.shape)) for batch in batches for name, value in batch.items()), []).append(number)
+    return [group[first : first + TOGETHER] for group in groups.values() for first in range(0, len(group), TOGETHER)]
+
+
+def _named(recognizer: Recognizer, event: FaceEvent, at: Interval, p: list[float], batch: Batch, auxiliary: dict[str, dict[str, dict[str, float]]]) -> Event:
+    from merzoo.heatmaps import heatmap
+
+    if not all(map(math.isfinite, p)):
+        raise WeightsError(f"{recognizer.spec.name}: its output is not finite; the weights are damaged or their training diverged, take others")
+    best = int(np.argmax(p))
     side = max(shape[-1] for shape in recognizer.backbone.inputs.values())
     corner = (event.frames.shape[1] - side) // 2
     seen = event.frames[:, corner : corner + side, corner : corner + side]
@@ -108,19 +132,24 @@ def name_event(recognizer: Recognizer, event: FaceEvent) -> Event:
         confident=bool(event.confident),
         onset_crop=seen[at.start].copy(),
         apex_crop=seen[at.peak].copy(),
-        heat=heat,
+        heat=heatmap(recognizer, batch, best),
         motion=_motion(event, at),
         task=recognizer.task,
         auxiliary=auxiliary,
     )
 
 
-def _auxiliary(recognizer: Recognizer, batches: list[Batch]) -> dict[str, dict[str, dict[str, float]]]:
-    """{task: {output: {name: p}}} of one clip, of the outputs whose numbers have names."""
+def _auxiliary(recognizer: Recognizer, batches: list[Batch]) -> Shares:
+    """{task: {output: (names, rows of p)}} of a batch, of the outputs whose numbers have names."""
     found = recognizer.auxiliary_predictions(batches)
     named = {task: {output: names for output, names in recognizer.auxiliary[task].outputs.items() if output in found[task]} for task in found}
-    shares = {task: {output: dict(zip(names, found[task][output][0].tolist(), strict=True)) for output, names in of.items()} for task, of in named.items()}
+    shares = {task: {output: (names, found[task][output].tolist()) for output, names in of.items()} for task, of in named.items()}
     return {task: of for task, of in shares.items() if of}
+
+
+def _row(auxiliary: Shares, row: int) -> dict[str, dict[str, dict[str, float]]]:
+    """{task: {output: {name: p}}} of one event of a batch."""
+    return {task: {output: dict(zip(names, rows[row], strict=True)) for output, (names, rows) in of.items()} for task, of in auxiliary.items()}
 
 
 def looks(recognizer: Recognizer, frames: np.ndarray, interval: Interval) -> list[Batch]:

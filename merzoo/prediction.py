@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 import numpy as np
 
 from merzoo.errors import UsageError
-from merzoo.events import Event, name_event
+from merzoo.events import Event, name_events
 from merzoo.interval import Interval
 from merzoo.text import plain
 
 if TYPE_CHECKING:
     import torch
 
-    from merzoo.faces import FrameSource
+    from merzoo.faces import FaceResult, FrameSource
     from merzoo.faces.spot import Aligner
     from merzoo.recognizer import Recognizer
 
@@ -32,7 +34,9 @@ class Prediction:
     """What a model says about one face of a source; events strongest first.
 
     weights: their tag, None where they are random. trained_on: {"data", "manifest_hash", "subjects" (how many), …}, None where unknown.
-    fps: None where the source does not say. face: {"box": [x, y, w, h] in px, "detected_fraction": share of frames, None where no detector ran}.
+    fps: None where the source does not say. face: {"box": [x, y, w, h] in px, "detected_fraction": share of the frames in which the face was found (the
+    detector looks at some of a long recording's; the others count as the nearest of those), None where no detector ran}.
+    elapsed: s from opening the recording to the last event named, without loading the model; None where it was not measured, and never in what is saved.
     In a notebook it shows itself as its picture.
     """
 
@@ -45,9 +49,10 @@ class Prediction:
     frames: int
     face: dict[str, Any]
     events: list[Event]
+    elapsed: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, text and finite numbers, as `merzoo predict --json` prints them."""
+        """Plain dictionaries, lists, text and finite numbers, as in prediction.json; `merzoo predict --json` prints "speed" beside them."""
         names = ("source", "model", "preset", "weights", "trained_on", "fps", "frames", "face")
         return {**{name: getattr(self, name) for name in names}, "events": [event.to_dict() for event in self.events]}
 
@@ -56,6 +61,11 @@ class Prediction:
         from merzoo.output import save
 
         return save(self, Path(folder))
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """How many of the recording's frames were searched in a second, all steps from opening it to naming its events together."""
+        return self.frames / self.elapsed if self.elapsed else None
 
     @property
     def training(self) -> str:
@@ -79,6 +89,7 @@ class Prediction:
         found = self.face["detected_fraction"]
         lines = [f"{self.source}: {self.frames} frames" + (f", {self.fps:g} fps" if self.fps else "")]
         lines[0] += "" if found is None else f", face found in {found:.0%} of them"
+        lines[0] += f"; searched at {self.frames_per_second:,.0f} frames a second" if self.frames_per_second else ""
         lines.append(f"{self.model}, preset {self.preset}, weights {self.weights or 'random'}, trained on {self.training}")
         lines += [self._line(event) for event in self.events] or ["  no movement to name"]
         return "\n".join(plain(line) for line in [*lines, self.note])
@@ -138,7 +149,8 @@ def predict(
     face: "largest"; "all" for a list with one prediction a face, largest first; "none" where the frames are face crops already.
     interval: (onset, apex, offset) in frame numbers; without it the recording is searched for at most `max_events`.
     device: "auto" (a GPU if there is one; a recogniser stays where it is), "cpu" or "cuda". out: a folder for prediction.json and prediction.png.
-    fps: of folders and arrays, which do not say. progress: called with a few words before each step.
+    fps: of folders and arrays, which do not say. progress: called with a few words before each step, and now and then in a long one.
+    Memory does not grow with the length of a recording.
 
     Nothing is written unless everything worked. Raises `MediaError`, `NoFaceError`, `UnknownNameError`, `WeightsError`, `UsageError`, `RunError`.
     """
@@ -148,19 +160,20 @@ def predict(
     tell = progress or (lambda step: None)
     wanted = _interval(interval)
     with writable(None if out is None else Path(out)):
+        began = time.perf_counter()
         opened = open_source(source, fps)
         tell("loading the model")
+        loading = time.perf_counter()
         recognizer = recognizer_of(model, weights, device)
+        began += time.perf_counter() - loading
         preprocessing = recognizer.preprocessing
         tell("finding faces and movements")
         aligner = None if face == "none" else _aligner(preprocessing.aligner)
-        faces = face_clips(opened, face=face, size=preprocessing.size, max_events=max_events, interval=wanted, aligner=aligner)
-        found = []
-        for number, result in enumerate(faces, 1):
-            tell("naming the movements" + (f" of face {number} of {len(faces)}" if len(faces) > 1 else ""))
-            events = [name_event(recognizer, event) for event in result.events]
-            about = {"box": [int(v) for v in result.box], "detected_fraction": result.detected_fraction}
-            found.append(_prediction(recognizer, opened, result.frame_count, about, events))
+        faces = face_clips(opened, face=face, size=preprocessing.size, max_events=max_events, interval=wanted, aligner=aligner, tell=progress)
+        tell("naming the movements")
+        named = iter(name_events(recognizer, [event for result in faces for event in result.events]))
+        elapsed = time.perf_counter() - began
+        found = [_prediction(recognizer, opened, result, list(itertools.islice(named, len(result.events))), elapsed) for result in faces]
         answer = found if face == "all" else found[0]
         if out is not None:
             tell("drawing the picture")
@@ -239,11 +252,12 @@ def _aligner(name: str) -> Aligner:
     return registry().get("aligner", name).load()()
 
 
-def _prediction(recognizer: Recognizer, source: FrameSource, frames: int, face: dict[str, Any], events: list[Event]) -> Prediction:
+def _prediction(recognizer: Recognizer, source: FrameSource, face: FaceResult, events: list[Event], elapsed: float) -> Prediction:
     weights = recognizer.weights
     trained_on = None if weights is None else _short(weights.trained_on)
     tag = None if weights is None else weights.tag
-    return Prediction(source.name, recognizer.spec.name, recognizer.preset, tag, trained_on, source.fps, frames, face, events)
+    about = {"box": [int(v) for v in face.box], "detected_fraction": face.detected_fraction}
+    return Prediction(source.name, recognizer.spec.name, recognizer.preset, tag, trained_on, source.fps, face.frame_count, about, events, elapsed)
 
 
 def _short(trained_on: Mapping[str, Any]) -> dict[str, Any] | None:

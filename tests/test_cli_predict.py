@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 
 import cv2
@@ -70,19 +71,25 @@ def test_json(tiny, folder, tmp_path, capsys):
     assert main(["predict", str(folder), "--model", "tiny", "--face", "none", "--interval", "1,9,18", "--json", "--out", str(out)]) == 0
     printed = capsys.readouterr()
     facts = json.loads(printed.out)
-    assert list(facts) == FIELDS and printed.err == ""
+    assert list(facts) == [*FIELDS, "speed"] and printed.err == ""
+    speed = facts.pop("speed")  # is printed, and not kept: the same input gives the same file
+    assert speed["frames_per_second"] == pytest.approx(20 / speed["seconds"], rel=0.02) and speed["seconds"] > 0
     assert (facts["model"], facts["preset"], facts["weights"], facts["trained_on"]["subjects"]) == ("tiny", "small", "first", 2)
     assert (facts["source"], facts["frames"], facts["fps"]) == (str(folder), 20, None)
     assert [facts["events"][0][name] for name in ("onset", "apex", "offset")] == [1, 9, 18]
     assert json.loads((out / "prediction.json").read_text()) == facts
     assert Image.open(out / "prediction.png").width == 1440
     assert len(list(out.iterdir())) == 2
+    kept = (out / "prediction.json").read_bytes()
+    assert main(["predict", str(folder), "--model", "tiny", "--face", "none", "--interval", "1,9,18", "--out", str(out)]) == 0
+    assert (out / "prediction.json").read_bytes() == kept
 
 
 def test_text(tiny, folder, tmp_path, capsys):
     assert main(["predict", str(folder), "--model", "tiny@first", "--face", "none", "--fps", "20", "--device", "cpu", "--out", str(tmp_path / "o")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "20 frames, 20 fps" in lines[0] and "tiny, preset small, weights first, trained on synthetic test faces (2 subjects)" in lines[1]
+    assert "20 frames, 20 fps" in lines[0] and re.search(r"; searched at [0-9,]+ frames a second$", lines[0])
+    assert "tiny, preset small, weights first, trained on synthetic test faces (2 subjects)" in lines[1]
     assert lines[2].split()[:3] == ["emotion", "p", "onset"] and lines[3].split()[0] == "1" and lines[3].split()[1] in LABELS
     assert lines[-2] == "Trained on synthetic faces: a demonstration, not a diagnosis."
     assert lines[-1].startswith("written: ") and "prediction.png" in lines[-1]
@@ -259,7 +266,7 @@ def _read(path, number, cache={}):  # noqa: B006  (decoded once)
 def test_all_faces_are_a_list(tiny, tmp_path, capsys):
     assert main(["predict", str(VIDEO), "--model", "tiny", "--face", "all", "--json"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
-    assert list(facts) == FIELDS and facts["face"]["detected_fraction"] >= 0.95
+    assert list(facts) == [*FIELDS, "speed"] and facts["face"]["detected_fraction"] >= 0.95
 
 
 ALONE = """

@@ -65,6 +65,17 @@ def test_a_range_and_chosen_frames_of_a_video(tmp_path: Path) -> None:
     assert all(np.array_equal(frame, everything[n]) for n, frame in chosen)
 
 
+def test_a_visit_makes_the_pictures_that_are_asked_for(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "frames", [f"{n}.png" for n in range(LENGTH)])
+    (folder / "7.png").write_bytes(b"no picture")
+    for source in (open_source(write_video(tmp_path / "a.avi", "MJPG")), open_source(folder), open_source(np.stack([picture(i) for i in range(LENGTH)]))):
+        asked = {0, 5, LENGTH - 1}
+        made = {index: make() if index in asked else None for index, make in source.visit()}
+        assert list(made) == list(range(LENGTH))
+        for index, frame in source.read(sorted(asked)):
+            assert np.array_equal(made[index], frame)
+
+
 def test_folder_in_the_order_of_the_last_number(tmp_path: Path) -> None:
     names = [f"cam2_img{n}.png" for n in range(1, 13)]
     folder = write_folder(tmp_path / "frames", names)

@@ -17,7 +17,7 @@ from merzoo import weights as weight_files
 from merzoo.canvas import Canvas, drawable, text_width, wrapped
 from merzoo.entries import Register
 from merzoo.errors import DataError, MediaError, MerzooWarning, NoFaceError, RunError, UnknownNameError, UsageError, WeightsError
-from merzoo.events import Event, looks
+from merzoo.events import TOGETHER, Event, _alike, looks
 from merzoo.interval import Interval
 from merzoo.output import write_together
 from merzoo.pictures import change, draw, overlay
@@ -90,6 +90,34 @@ def test_without_an_interval_the_strongest_event_comes_first(net, crops):
     assert strengths == sorted(strengths, reverse=True) and len(strengths) >= 2
     assert all(0 <= event.onset <= event.apex <= event.offset < p.frames for event in p.events)
     assert p.fps == 30 and p.seconds(15) == 0.5
+
+
+def test_all_events_go_through_the_network_in_one_batch(net, crops):
+    recording = np.concatenate([crops, crops[:1].repeat(20, axis=0), crops])
+    sizes = []
+    with_hook = net.register_forward_pre_hook(lambda module, batch: sizes.append(len(batch[0]["difference"])))
+    p = merzoo.predict(recording, net, face="none", fps=30)
+    with_hook.remove()
+    assert sizes == [len(p.events)] and sizes[0] >= 2
+    for event in p.events:
+        alone = merzoo.predict(recording, net, face="none", fps=30, interval=(event.onset, event.apex, event.offset)).events[0]
+        assert list(event.probabilities.values()) == pytest.approx(list(alone.probabilities.values()), abs=1e-5)
+        assert np.allclose(event.heat, alone.heat, atol=1e-4) and event.emotion == alone.emotion
+
+
+def test_events_are_batched_by_the_shape_of_their_inputs_and_not_without_end():
+    def of(side):
+        return [{"difference": torch.zeros(1, 3, side, side)}]
+
+    assert _alike([of(64), of(48), of(64)]) == [[0, 2], [1]]
+    assert [len(group) for group in _alike([of(8)] * (2 * TOGETHER + 1))] == [TOGETHER, TOGETHER, 1]
+
+
+def test_how_fast_it_went_is_told_and_not_kept(net, crops, moved):
+    p = merzoo.predict(crops, net, face="none", interval=(2, 11, 20))
+    assert p.elapsed > 0 and p.frames_per_second == pytest.approx(24 / p.elapsed)
+    assert "; searched at " in str(p).splitlines()[0]
+    assert p.to_dict() == moved.to_dict() and "; searched" not in str(made_up())
 
 
 def test_nothing_moves_one_event_and_it_is_flagged(net, crops):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -45,13 +45,21 @@ def command(
         found = predict(source, model, weights=weights, face=face, interval=known, device=device, out=out, fps=fps, progress=tell)
     many = found if isinstance(found, list) else [found]
     if json:
-        print_json([p.to_dict() for p in many] if isinstance(found, list) else many[0].to_dict())
+        print_json([_facts(p) for p in many] if isinstance(found, list) else _facts(many[0]))
         return 0
     for number, prediction in enumerate(many, 1):
         _show(prediction, f"face {number} of {len(many)}" if isinstance(found, list) else "")
     if out is not None:
         print_lines([f"written: {', '.join(str(out / name) for name in names(len(many)))}"])
     return 0
+
+
+def _facts(prediction: Prediction) -> dict[str, Any]:
+    """As in prediction.json, and how long it took, which is not kept there: the same input gives the same file."""
+    per_second, seconds = prediction.frames_per_second, prediction.elapsed
+    if per_second is None or seconds is None:
+        return prediction.to_dict()
+    return {**prediction.to_dict(), "speed": {"frames_per_second": round(per_second, 1), "seconds": round(seconds, 3)}}
 
 
 def _frames(interval: str | None) -> Sequence[int] | None:

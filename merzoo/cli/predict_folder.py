@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,10 +42,12 @@ def predict_folder(
     with progress() as report:
         report("loading the model", 0, 1)
         recognizer = recognizer_of(model, weights, device)
+        began = time.perf_counter()
         for outcome in predict_each(folder, recognizer, face=face, out=out, report=report, **options):
             outcomes.append(outcome)
             if outcome.error:
                 say(outcome.error if outcome.source in outcome.error else f"{outcome.source}: {outcome.error}")
+    seconds, frames = time.perf_counter() - began, sum(outcome.predictions[0]["frames"] for outcome in outcomes if outcome.predictions and not outcome.kept)
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if json:
         print_json([entry for outcome in outcomes for entry in _entries(outcome)])
@@ -53,7 +56,8 @@ def predict_folder(
         if rows:
             print_table(("source", *(["face"] if face == "all" else []), "emotion", "p", "onset", "apex", "offset", "apex at", ""), rows)
         kept = sum(outcome.kept for outcome in outcomes)
-        print_lines([f"{len(outcomes) - failed} of {len(outcomes)} recordings predicted" + (f" ({kept} by an earlier batch)" if kept else "")])
+        done = f"{len(outcomes) - failed} of {len(outcomes)} recordings predicted" + (f" ({kept} by an earlier batch)" if kept else "")
+        print_lines([done + (f"; {frames} frames at {frames / seconds:,.0f} a second" if frames else "")])
         known = recognizer.weights and recognizer.weights.trained_on.get("data", "")
         print_lines([note_on(known), *([f"written: {out / TABLE}"] if out else [])])
     if failed:

@@ -22,16 +22,16 @@ class HeldFace:
     """A face followed from a reference frame on: alignment held, then corrected for the head's own motion.
 
     Motion is measured against the reference, from where the head was in the frame before, so it may grow slowly to any size.
-    transform: 2 x 3 from px of the frame added last to canonical px.
+    transform: 2 x 3 from px of the frame added last to canonical px. fast: see `merzoo.faces.align.crop`.
     """
 
-    def __init__(self, grey: np.ndarray, held: np.ndarray) -> None:
-        self.transform = held
-        self._reference = crop(grey, held, SIZE)
+    def __init__(self, grey: np.ndarray, held: np.ndarray, fast: bool = False) -> None:
+        self.transform, self._fast = held, fast
+        self._reference = crop(grey, held, SIZE, fast)
 
     def add(self, grey: np.ndarray) -> float:
         """Take the next frame; how far the face has moved since the reference, as in `between`."""
-        moved = flow(self._reference, crop(grey, self.transform, SIZE))
+        moved = flow(self._reference, crop(grey, self.transform, SIZE, self._fast))
         head = drift(moved)
         if np.abs(head - np.eye(2, 3)).max() < LEAP:
             self.transform = cv2.invertAffineTransform(head) @ np.vstack([self.transform, [0.0, 0.0, 1.0]])
@@ -49,9 +49,9 @@ def facial(moved: np.ndarray) -> float:
     The affine motion that most of the face shares (head shift, turn, nod and approach, to first order) is subtracted, the rest averaged over
     blocks, and the mean length of the 4 most moved blocks returned (our choice). Eyes are left out: blinks and gaze are no expression.
     """
-    points, skin, _ = _grid()
+    design, skin = _affinities()
     residual = np.zeros_like(moved)
-    residual[skin] = moved[skin] - _affine(points[skin], moved[skin])
+    residual[skin] = moved[skin] - design @ _robust(design, moved[skin])
     weight = cv2.blur(skin.astype(np.float32), (BLOCK, BLOCK))
     blocks = cv2.blur(residual, (BLOCK, BLOCK)) / np.maximum(weight, 1e-6)[..., None]
     lengths = np.hypot(*blocks[skin & (weight > 0.6)].T)
@@ -63,12 +63,8 @@ def drift(moved: np.ndarray) -> np.ndarray:
 
     A robust fit to nose, cheeks and forehead; mouth, chin and eyes have no say. A turned head is no similarity: what is left of it stays in.
     """
-    points, _, rigid = _grid()
-    xy, moved = points[rigid], moved[rigid]
-    zero, one = np.zeros(len(xy)), np.ones(len(xy))
-    # (u, v) = (a x - b y + c, b x + a y + d)
-    design = np.stack([np.column_stack([xy[:, 0], -xy[:, 1], one, zero]), np.column_stack([xy[:, 1], xy[:, 0], zero, one])], axis=1)
-    a, b, c, d = _robust(design, moved)
+    design, rigid = _similarities()
+    a, b, c, d = _robust(design, moved[rigid])
     turn = np.array([[1 + a, -b], [b, 1 + a]])
     return np.column_stack([turn, np.array([c, d]) + CENTRE - turn @ CENTRE])
 
@@ -82,27 +78,46 @@ def flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return dense[STEP // 2 :: STEP, STEP // 2 :: STEP] * (SIDE / SIZE)
 
 
-def _affine(points: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """The affine flow [N, 2] that most points [N, 2] follow."""
-    half = np.column_stack([points / 64, np.ones(len(points))])
-    design = np.zeros((len(points), 2, 6))
-    design[:, 0, :3] = design[:, 1, 3:] = half
-    return design @ _robust(design, moved)
-
-
 def _robust(design: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Parameters [P] of moved [N, 2] = design [N, 2, P] @ parameters: least squares reweighted by the residual (Geman and McClure 1987),
     so that the parts which move on their own stay out of it."""
-    weight = np.ones(len(moved))
-    solution = np.zeros(design.shape[2])
+    count, _, size = design.shape
+    products = np.matmul(design.transpose(0, 2, 1), np.concatenate([design, moved[:, :, None]], axis=2)).reshape(count, -1)
+    rows, wanted = design.reshape(-1, size), moved.reshape(-1)
+    weight, ridge = np.ones(count), 1e-9 * np.eye(size)
     for _ in range(ROUNDS):
-        weighted = design * weight[:, None, None]
-        normal = np.einsum("nip,niq->pq", weighted, design) + 1e-9 * np.eye(design.shape[2])
-        solution = np.linalg.solve(normal, np.einsum("nip,ni->p", weighted, moved))
-        off = np.hypot(*(moved - design @ solution).T)
-        width = max(1.4826 * float(np.median(off)), 0.02)
-        weight = 1 / (1 + (off / width) ** 2) ** 2
+        sums = (weight @ products).reshape(size, size + 1)
+        solution = np.linalg.solve(sums[:, :size] + ridge, sums[:, size])
+        left = wanted - rows @ solution
+        off = np.hypot(left[::2], left[1::2])
+        width = max(1.4826 * _median(off), 0.02)
+        weight = (1 + (off / width) ** 2) ** -2
     return solution
+
+
+def _median(values: np.ndarray) -> float:
+    """The median [N] of numbers that are finite: np.median's checks take longer than its sorting."""
+    middle = (len(values) - 1) // 2, len(values) // 2
+    ordered = np.partition(values, middle)
+    return float(ordered[middle[0]] + ordered[middle[1]]) / 2
+
+
+@cache
+def _affinities() -> tuple[np.ndarray, np.ndarray]:
+    """Design [N, 2, 6] of affine flow on the skin, and where that is [24, 24]."""
+    points, skin, _ = _grid()
+    half = np.column_stack([points[skin] / 64, np.ones(int(skin.sum()))])
+    design = np.zeros((len(half), 2, 6))
+    design[:, 0, :3] = design[:, 1, 3:] = half
+    return design, skin
+
+
+@cache
+def _similarities() -> tuple[np.ndarray, np.ndarray]:
+    """Design [N, 2, 4] of similarities, (u, v) = (a x - b y + c, b x + a y + d), on what hardly deforms, and where that is [24, 24]."""
+    points, _, rigid = _grid()
+    (x, y), zero, one = points[rigid].T, np.zeros(int(rigid.sum())), np.ones(int(rigid.sum()))
+    return np.stack([np.column_stack([x, -y, one, zero]), np.column_stack([y, x, zero, one])], axis=1), rigid
 
 
 @cache

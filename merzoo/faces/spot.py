@@ -1,27 +1,30 @@
 """Candidate intervals of a recording without annotation: where a face starts to move, how far it gets, and when it is back.
 
-Two passes in constant memory. First a speed curve: facial motion over a tenth of a second, all through the recording. Where it exceeds what is usual in
-this recording, a movement starts; from there, with the alignment held, displacement from the starting frame gives onset, apex and offset. (Moilanen et
-al. 2014 spot by feature differences across an interval of fixed length; displacement from the start suits movements of any length. Our choice.)
+Two passes in constant memory, for all faces at once. First a speed curve: facial motion over a tenth of a second, all through the recording. Where it
+exceeds what is usual in this recording, a movement starts; from there, with the alignment held, displacement from the starting frame gives onset, apex and
+offset. (Moilanen et al. 2014 spot by feature differences across an interval of fixed length; displacement from the start suits movements of any length. Our
+choice.)
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from merzoo.faces.align import Aligner, crop
+from merzoo.faces.align import Aligner
 from merzoo.faces.detect import as_grey
-from merzoo.faces.motion import SIZE, HeldFace, between
+from merzoo.faces.meter import Meter, Tell
+from merzoo.faces.motion import HeldFace
+from merzoo.faces.speed import lag_of, speed_curves
 from merzoo.faces.track import FaceTrack
 from merzoo.faces.video import FrameSource
 from merzoo.interval import Interval
 
 SAMPLES = 50  # a second: faster recordings are sampled at about this rate
 FEWEST = 24  # samples taken of a recording however short, where it has them
-LAG = 0.1  # s over which speed is measured
 LONGEST = 4.0  # s: an expression still held after this ends here (macro-expressions last 0.5 to 4 s, micro-expressions up to 0.5 s)
 USUAL = 30  # percentile of the speed that counts as rest
 ABOVE = 4.0  # times the speed at rest that make a movement
@@ -42,39 +45,28 @@ class Candidate:
 
 def spot(source: FrameSource, track: FaceTrack, aligner: Aligner, most: int = 5) -> list[Candidate]:
     """Find at most `most` intervals, strongest first and not overlapping. Where no movement stands out, the strongest there is, not confident."""
-    step = max(1, min(round(source.rate / SAMPLES), len(track.detected) // FEWEST))
-    speed = speed_curve(source, track, aligner, step)
-    lag = max(1, round(LAG * source.rate / step))
-    starts = movement_starts(speed, lag)
-    found = _follow(source, track, aligner, starts, step) if starts else []
-    found = [c for c in found if c.strength >= FLOOR]
-    if not found:
-        found = [_weak(source, track, aligner, speed, lag, step)]
-    return sorted(found, key=lambda c: -c.strength)[:most]
+    return spot_all(source, [track], aligner, most)[0]
+
+
+def spot_all(source: FrameSource, tracks: Sequence[FaceTrack], aligner: Aligner, most: int = 5, tell: Tell | None = None) -> list[list[Candidate]]:
+    """What `spot` finds of each face, all faces in the same two passes over the recording (three where some face hardly moves)."""
+    step = max(1, min(round(source.rate / SAMPLES), len(tracks[0].detected) // FEWEST))
+    speeds, lag = speed_curves(source, tracks, aligner, step, tell), lag_of(source, step)
+    found = _follow(source, [_Lane(track, aligner, movement_starts(speed, lag), most) for track, speed in zip(tracks, speeds, strict=True)], step, tell)
+    still = [number for number, candidates in enumerate(found) if not candidates]
+    # From the first frame, as clips cut around an expression begin at rest, and from the fastest: the two may overlap.
+    tries = [(number, start) for number in still for start in sorted({0, max(0, int(np.argmax(speeds[number])) - lag)})]
+    for (number, _), (best, *_) in zip(
+        tries, _follow(source, [_Lane(tracks[number], aligner, [_Start(start, 0.0)], 1, 0.0) for number, start in tries], step, tell), strict=True
+    ):
+        if not found[number] or best.strength > found[number][0].strength:
+            found[number] = [replace(best, confident=False)]
+    return found
 
 
 def speed_curve(source: FrameSource, track: FaceTrack, aligner: Aligner, step: int = 1) -> np.ndarray:
-    """Facial motion float [ceil(T / step)] over the last 0.1 s, px of the 128 px crop, at every `step`-th frame; 0 where the face is mostly not detected."""
-    lag = max(1, round(LAG * source.rate / step))
-    recent: deque[tuple[int, np.ndarray]] = deque(maxlen=lag + 1)
-    speed = []
-    for index, frame in source.read(range(0, len(track.detected), step)):
-        recent.append((index, as_grey(frame)))
-        first, before = recent[0]
-        if first == index or track.detected[first : index + 1].mean() < 0.5:
-            speed.append(0.0)
-            continue
-        held = aligner.transform(track, first)
-        speed.append(between(crop(before, held, SIZE), crop(recent[-1][1], held, SIZE)))
-    return np.array(speed)
-
-
-def _weak(source: FrameSource, track: FaceTrack, aligner: Aligner, speed: np.ndarray, lag: int, step: int) -> Candidate:
-    """The strongest movement where none stands out: from the first frame, as clips cut around an expression begin at rest, or from the fastest."""
-    fastest = int(np.argmax(speed))
-    tries = [_follow(source, track, aligner, [_Start(s, 0.0)], step)[0] for s in sorted({0, max(0, fastest - lag)})]
-    best = max(tries, key=lambda c: c.strength)
-    return Candidate(best.interval, best.strength, confident=False)
+    """`speed_curves` of one face."""
+    return speed_curves(source, [track], aligner, step)[0]
 
 
 @dataclass(frozen=True)
@@ -114,8 +106,8 @@ def locate(displacement: np.ndarray) -> tuple[int, int, int]:
 class _Follower:
     """One movement while it is followed: displacement from its first frame."""
 
-    def __init__(self, index: int, grey: np.ndarray, held: np.ndarray) -> None:
-        self.start, self.face, self.curve = index, HeldFace(grey, held), [0.0]
+    def __init__(self, index: int, grey: np.ndarray, held: np.ndarray, fast: bool) -> None:
+        self.start, self.face, self.curve = index, HeldFace(grey, held, fast), [0.0]
 
     def add(self, grey: np.ndarray) -> None:
         self.curve.append(self.face.add(grey))
@@ -130,29 +122,60 @@ class _Follower:
         return Candidate(Interval(first + onset * step, first + apex * step, first + offset * step), self.curve[apex], confident=True)
 
 
-def _follow(source: FrameSource, track: FaceTrack, aligner: Aligner, starts: list[_Start], step: int) -> list[Candidate]:
-    """One pass: each movement followed until the face is back, a far faster one takes over, or 4 s are over; starts in between belong to it."""
-    longest = max(2, round(LONGEST * source.rate / step))
-    waiting = deque(starts)
-    found: list[Candidate] = []
-    active: _Follower | None = None
-    fastest = 0.0
-    for index, frame in source.read(range(starts[0].sample * step, len(track.detected), step)):
-        grey = as_grey(frame)
-        if active is not None:
-            active.add(grey)
-            if active.is_back() or len(active.curve) > longest:
-                found.append(active.candidate(step))
-                active = None
-        while waiting and waiting[0].sample * step <= index:
-            new = waiting.popleft()
-            if active is not None and new.speed < FASTER * fastest:
+class _Lane:
+    """The movements of one face, followed one after the other: each until the face is back, a far faster one takes over, or 4 s are over; starts in
+    between belong to it. Only the strongest `most` are kept."""
+
+    def __init__(self, track: FaceTrack, aligner: Aligner, starts: Sequence[_Start], most: int, floor: float = FLOOR) -> None:
+        self.track, self.aligner, self.most, self.floor = track, aligner, most, floor
+        self.waiting = deque(starts)
+        self.found: list[Candidate] = []
+        self.active: _Follower | None = None
+        self.fastest = 0.0
+
+    def is_done(self) -> bool:
+        return self.active is None and not self.waiting
+
+    def wants(self, index: int, step: int) -> bool:
+        return self.active is not None or (bool(self.waiting) and self.waiting[0].sample * step <= index)
+
+    def add(self, index: int, grey: np.ndarray, step: int, longest: int) -> None:
+        if self.active is not None:
+            self.active.add(grey)
+            if self.active.is_back() or len(self.active.curve) > longest:
+                self.end(step)
+        while self.waiting and self.waiting[0].sample * step <= index:
+            new = self.waiting.popleft()
+            if self.active is not None and new.speed < FASTER * self.fastest:
                 continue
-            if active is not None and len(active.curve) > 1:
-                found.append(active.candidate(step))
-            active, fastest = _Follower(index, grey, aligner.transform(track, index)), new.speed
-        if active is None and not waiting:
+            self.end(step)
+            self.active, self.fastest = self._follower(index, grey), new.speed
+
+    def _follower(self, index: int, grey: np.ndarray) -> _Follower:
+        return _Follower(index, grey, self.aligner.transform(self.track, index), fast=not self.track.is_short)
+
+    def end(self, step: int) -> None:
+        """Keep the movement that is followed, if there is one, if it is strong enough."""
+        if self.active is not None and len(self.active.curve) > 1:
+            candidate = self.active.candidate(step)
+            if candidate.strength >= self.floor:
+                self.found = sorted([*self.found, candidate], key=lambda c: -c.strength)[: self.most]
+        self.active = None
+
+
+def _follow(source: FrameSource, lanes: list[_Lane], step: int, tell: Tell | None) -> list[list[Candidate]]:
+    """What each lane finds, strongest first, in one pass in which only frames that are followed become pictures."""
+    if all(lane.is_done() for lane in lanes):
+        return [[] for _ in lanes]
+    longest, meter = max(2, round(LONGEST * source.rate / step)), Meter("following movements", source, tell)
+    for index, picture in source.visit():
+        if index % step == 0 and (wanting := [lane for lane in lanes if lane.wants(index, step)]):
+            grey = as_grey(picture())
+            for lane in wanting:
+                lane.add(index, grey, step, longest)
+        if all(lane.is_done() for lane in lanes):
             break
-    if active is not None and len(active.curve) > 1:
-        found.append(active.candidate(step))
-    return found
+        meter(index + 1)
+    for lane in lanes:
+        lane.end(step)
+    return [lane.found for lane in lanes]

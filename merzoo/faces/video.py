@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 
 from merzoo.errors import MediaError, MerzooWarning
+from merzoo.faces.stills import quiet, read_picture
 from merzoo.text import plain
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -40,6 +43,14 @@ class FrameSource(ABC):
     @abstractmethod
     def read(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (frame number, RGB uint8 [H, W, 3]) for the ascending `wanted` numbers (None: all), stopping at the end of the recording."""
+
+    def visit(self) -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
+        """Yield (frame number, a function that gives the picture, as in `read`) for every frame.
+
+        Pictures that nobody asks for are not made where that saves time. A function is good until the next frame is asked for.
+        """
+        for index, frame in self.read():
+            yield index, partial(_given, frame)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for _, frame in self.read():
@@ -81,34 +92,47 @@ class VideoFile(FrameSource):
         self._check_two()
 
     def _open(self) -> cv2.VideoCapture:
-        with _quiet():
+        with quiet():
             capture = cv2.VideoCapture(self.name, cv2.CAP_FFMPEG)
         if not capture.isOpened():
             raise MediaError(f"{self.name} cannot be decoded: {_why_not_open(self.path)}")
         return capture
 
-    def read(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        numbers = None if wanted is None else iter(wanted)
-        capture, shape, index = self._open(), None, 0
+    def visit(self) -> Generator[tuple[int, Callable[[], np.ndarray]], None, None]:
+        """See `FrameSource.visit`: every frame is decoded, since seeking by number is not exact in every container, but few need a picture."""
+        capture, index, shape = self._open(), 0, None
+
+        def picture() -> np.ndarray:
+            nonlocal shape
+            ok, bgr = capture.retrieve()
+            if not ok or bgr is None:
+                raise MediaError(f"{self.name}: frame {index} cannot be decoded; convert the video to H.264 and try again")
+            if shape is not None and bgr.shape != shape:
+                raise MediaError(f"{self.name}: the picture size changes at frame {index}; convert the video to one size")
+            shape = bgr.shape
+            return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
         try:
-            target = 0 if numbers is None else next(numbers, None)
-            while target is not None:
-                # Skipped frames are decoded too (grab): seeking by number is not exact in every container.
-                if not capture.grab():
-                    self._tell_end(index)
-                    return
-                if index == target:
-                    ok, bgr = capture.retrieve()
-                    if not ok or bgr is None:
-                        raise MediaError(f"{self.name}: frame {index} cannot be decoded; convert the video to H.264 and try again")
-                    if shape is not None and bgr.shape != shape:
-                        raise MediaError(f"{self.name}: the picture size changes at frame {index}; convert the video to one size")
-                    shape = bgr.shape
-                    yield index, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-                    target = index + 1 if numbers is None else next(numbers, None)
+            while capture.grab():
+                yield index, picture
                 index += 1
+            self._tell_end(index)
         finally:
             capture.release()
+
+    def read(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """See `FrameSource.read`."""
+        numbers = itertools.count() if wanted is None else iter(wanted)
+        target = next(numbers, None)
+        with contextlib.closing(self.visit()) as visited:
+            while target is not None:
+                for index, picture in visited:
+                    if index == target:
+                        yield index, picture()
+                        break
+                else:
+                    return
+                target = next(numbers, None)
 
     def count(self, most: int) -> int:
         """How many frames decode, counted up to `most`: what a container declares may be an estimate. The last ones may still fail to become pictures."""
@@ -136,19 +160,26 @@ class FrameFiles(FrameSource):
     def __init__(self, name: str, files: Sequence[Path], fps: float | None = None) -> None:
         self.name, self.files, self.fps = name, list(files), fps
         self.declared_frames = len(self.files)
+        self._shape: tuple[int, ...] | None = None
 
     def read(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
-        shape: tuple[int, ...] | None = None
+        """See `FrameSource.read`."""
         for index in range(len(self.files)) if wanted is None else wanted:
             if index >= len(self.files):
                 return
-            frame = _read_picture(self.files[index])
-            if shape is not None and frame.shape != shape:
-                raise MediaError(
-                    f"{self.files[index]} is {frame.shape[1]}x{frame.shape[0]}, the frames before it {shape[1]}x{shape[0]}; give frames of one size"
-                )
-            shape = frame.shape
-            yield index, frame
+            yield index, self._picture(index)
+
+    def visit(self) -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
+        """See `FrameSource.visit`."""
+        for index in range(len(self.files)):
+            yield index, partial(self._picture, index)
+
+    def _picture(self, index: int) -> np.ndarray:
+        frame, shape = read_picture(self.files[index]), self._shape
+        if shape is not None and frame.shape != shape:
+            raise MediaError(f"{self.files[index]} is {frame.shape[1]}x{frame.shape[0]}, the frames before it {shape[1]}x{shape[0]}; give frames of one size")
+        self._shape = frame.shape
+        return frame
 
 
 class FrameFolder(FrameFiles):
@@ -216,6 +247,10 @@ def open_source(source: str | os.PathLike[str] | np.ndarray | FrameSource, fps: 
     return VideoFile(path, fps)
 
 
+def _given(frame: np.ndarray) -> np.ndarray:
+    return frame
+
+
 def is_utf8(name: str) -> bool:
     """Whether a file name is text, and not bytes that Python carries as lone surrogates."""
     try:
@@ -229,32 +264,6 @@ def natural_key(stem: str) -> tuple[int, int, str]:
     """Sort key of a frame's name: its last run of digits as a number; names without digits come last, by name."""
     runs = DIGITS.findall(stem)
     return (0, int(runs[-1]), stem) if runs else (1, 0, stem)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """OpenCV without its complaints, which would reach stderr beside our one line."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-
-
-def decoded(path: Path, flags: int) -> np.ndarray | None:
-    """A picture as OpenCV decodes it under its IMREAD `flags`, None where it cannot be read."""
-    with _quiet(), contextlib.suppress(OSError, cv2.error):
-        data = np.fromfile(path, dtype=np.uint8)
-        return cv2.imdecode(data, flags) if data.size else None
-    return None
-
-
-def _read_picture(path: Path) -> np.ndarray:
-    bgr = decoded(path, cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise MediaError(f"{path} is not a readable picture; replace it or take it out of the folder")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def _why_not_open(path: Path) -> str:

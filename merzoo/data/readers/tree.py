@@ -14,7 +14,7 @@ import cv2
 from merzoo.data.readers.crops import Release
 from merzoo.data.readers.frames import IMAGES, is_folder
 from merzoo.errors import DataError
-from merzoo.faces.video import decoded
+from merzoo.faces.stills import decoded
 from merzoo.text import plain
 
 if TYPE_CHECKING:
