@@ -14,7 +14,7 @@ from merzoo.errors import DataError, UsageError
 from merzoo.interfaces import Batch
 from merzoo.specs import View
 from merzoo.training.batches import Augmentation, LabelledBatches, load, test_batches
-from merzoo.training.seeds import derive, generator
+from merzoo.training.seeds import derive, generator, seed_all
 from merzoo.views.base import Geometry
 
 CPU = torch.device("cpu")
@@ -72,6 +72,25 @@ def test_drawing_takes_nothing_from_the_global_generator(tiny: ClipData) -> None
     before = torch.get_rng_state()
     batches(tiny).draw(0, 0, CPU)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_drawing_does_not_wait_for_a_gpu(tiny: ClipData) -> None:
+    drawn, cuda = batches(tiny), torch.device("cuda")
+    drawn.draw(3, 0, cuda)  # views are made and sent at the first
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        drawn.draw(3, 1, cuda)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_seeding_all_gives_the_numbers_of_manual_seed_and_keeps_no_account_of_it() -> None:
+    torch.manual_seed(7)
+    expected, kept = torch.rand(3), len(torch.cuda._queued_calls)
+    seed_all(7, CPU)
+    assert torch.equal(torch.rand(3), expected)
+    assert len(torch.cuda._queued_calls) == kept
 
 
 def test_seeds_differ_by_every_part_and_not_by_the_machine() -> None:

@@ -175,6 +175,21 @@ def test_finished_stages_are_not_run_again(data: ClipData, tmp_path: Path) -> No
     assert state_hash(again) == state_hash(recognizer)
 
 
+def test_the_last_state_is_left_unwritten_where_the_caller_makes_something_of_it(data: ClipData, tmp_path: Path) -> None:
+    recognizer, path = network(), tmp_path / "checkpoint.safetensors"
+    (stage,) = stages(recognizer, data)
+    run_stages(recognizer, [stage], seed=3, machine=MACHINE, checkpoints=path, keep=False)
+    assert not path.exists()
+    run_stages(recognizer, [stage, dataclasses.replace(stage, name="second")], seed=3, machine=MACHINE, checkpoints=path, keep=False)
+    again = network()
+    with pytest.raises(AssertionError, match="second begins"):  # the first is finished
+
+        def second(*_):
+            raise AssertionError("second begins")
+
+        run_stages(again, [stage, dataclasses.replace(stage, name="second", loss=second)], seed=3, machine=MACHINE, checkpoints=path, keep=False)
+
+
 def test_a_test_subject_in_training_is_refused(data: ClipData) -> None:
     recognizer, subject = network(), some_subject(data)
     before = state_hash(recognizer)

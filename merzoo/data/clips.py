@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from merzoo.data.sending import sent
 from merzoo.data.store import ClipStore, open_store
 from merzoo.data.table import Dataset, Task, checked, labels_of
 from merzoo.data.viewstore import ViewFile, view_key
@@ -143,10 +144,10 @@ class ClipData:
         if self._keeps(view, kind, jitter, device):
             arrays = self.prepared(view, kind, jitter, device)
             reading = variant if arrays.shape[1] > 1 else np.zeros_like(variant)
-            return arrays[torch.from_numpy(positions).to(device), torch.from_numpy(reading).to(device)]
+            return arrays[sent(torch.from_numpy(positions), device), sent(torch.from_numpy(reading), device)]
         rows = self.rows(kind)[positions]
         made = [self._readings(view, int(row), jitter, int(reading))[0] for row, reading in zip(rows, variant, strict=True)]
-        return torch.from_numpy(np.stack(made)).to(device)
+        return sent(torch.from_numpy(np.stack(made)), device)
 
     def _key(self, view: View, kind: str, jitter: IntervalJitter | None, device: torch.device) -> _Key:
         return _view_key(view), kind, jitter if self.view_kind(view).jitter_invalidates else None, str(device)

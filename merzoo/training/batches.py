@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from merzoo.data.clips import Clips, IntervalJitter
+from merzoo.data.sending import sent
 from merzoo.errors import DataError, UsageError
 from merzoo.interfaces import Batch
 from merzoo.specs import View
@@ -42,7 +43,7 @@ class Augmentation:
         top, left = (room + torch.randint(-reach, reach + 1, (batch,), generator=rng) for _ in range(2))
         flip = torch.rand(batch, generator=rng) < self.flip
         angle = (torch.rand(batch, generator=rng) * 2 - 1) * self.turn if self.turn else None
-        return Geometry(size, top.to(device), left.to(device), flip.to(device), None if angle is None else angle.to(device))
+        return Geometry(size, sent(top, device), sent(left, device), sent(flip, device), None if angle is None else sent(angle, device))
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ class LabelledBatches:
         stored = self.source.stored(views, at, device, self.jitter, variant)
         batch = load(self.source, views, stored, self.inputs, self.augmentation, rng, device, (part, whole))
         several = self.source.data.task == "multi-label"
-        batch["label"] = torch.from_numpy(self.source.targets if several else self.source.labels)[at].to(device)
-        return batch | {name: values[at].to(device) for name, values in self.targets.items()}
+        batch["label"] = sent(torch.from_numpy(self.source.targets if several else self.source.labels)[at], device)
+        return batch | {name: sent(values[at], device) for name, values in self.targets.items()}
 
 
 def load(

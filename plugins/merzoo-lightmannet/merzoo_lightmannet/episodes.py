@@ -12,6 +12,7 @@ from torch import Tensor
 
 from merzoo.checks import check_number
 from merzoo.data.clips import Clips, IntervalJitter
+from merzoo.data.sending import sent
 from merzoo.errors import DataError
 from merzoo.interfaces import Batch
 from merzoo.training.batches import Augmentation, Views, load
@@ -114,7 +115,7 @@ class EpisodeBatches:
         variant = torch.randint(self.jitter.variants if self.jitter else 1, (len(at),), generator=rng)
         stored = clips.stored(views, at, device, self.jitter, variant)
         whole = load(clips, views, stored, self.inputs, self.augmentation, rng, device)
-        whole["label"] = torch.from_numpy(labels)[at].to(device)
+        whole["label"] = sent(torch.from_numpy(labels)[at], device)
         pieces = {name: values.split([len(part) for part in parts]) for name, values in whole.items()}
         return [{name: values[i] for name, values in pieces.items()} for i in range(len(parts))]
 

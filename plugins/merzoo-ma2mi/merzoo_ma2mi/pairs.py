@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from merzoo.data.clips import Clips
+from merzoo.data.sending import sent
 from merzoo.errors import DataError, UsageError
 from merzoo.interfaces import Batch
 from merzoo.interval import Interval
@@ -116,7 +117,7 @@ class PairBatches:
         for name, view in self.views.items():
             same[name] = next(other for other in self.views if self.views[other] == view and self.inputs[other] == self.inputs[name])
         needed = {name: self.views[name] for name in dict.fromkeys(same.values())}
-        stored = {name: self._stored(view, chosen).to(device) for name, view in needed.items()}
+        stored = {name: sent(self._stored(view, chosen), device) for name, view in needed.items()}
         batch = load(self.source, needed, stored, self.inputs, self.augmentation, rng, device, part)
         return {name: batch[other] for name, other in same.items()}
 
