@@ -188,12 +188,13 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(launch: Launch
         "contrast": SUPERVISED.format(4).replace("supervised", "contrast"),
     }
     for processes in (1, 2):
-        done = good(launch.train(processes, *((f"{name}-{processes}", model, {"threads": 1}) for name, model in models.items())))
+        done = good(launch.train(processes, *((f"{name}-{processes}", model, {"threads": 1, "elsewhere": "elsewhere"}) for name, model in models.items())))
         assert lines(done) == ([ALONE] * (processes > 1))
     for name in models:
         launch.same(f"{name}-2", f"{name}-1", exactly=name == "contrast")
         assert json.loads((launch.root / f"{name}-2" / "run.json").read_text())["environment"]["processes"] == 2
         assert len({(launch.root / f"{name}-2-{rank}.sha256").read_text() for rank in range(2)}) == 1  # the network that each process is given back
+    assert not (launch.root / "elsewhere").exists()  # where all but the first would write
     assert "processes" not in json.loads((launch.root / "even-1" / "run.json").read_text())["environment"]
 
 
