@@ -147,6 +147,8 @@ def _ours() -> dict[str, str]:
 def _connected(address: str | None, jobs: int) -> tuple[Any, bool]:
     """Ray, and whether the connection is ours to end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Of nodes that die Ray prints pages, on stdout and whatever `log_to_driver` says, unless it is told which lines to skip: all. Its logs keep them.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "(?s).*")
     try:
         import ray
     except ImportError:
