@@ -302,6 +302,29 @@ def test_a_process_that_dies_is_one_line(data: ClipData, tmp_path: Path) -> None
         work.close()
 
 
+def test_ctrl_c_while_more_is_pending_ends_quietly(data: ClipData, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """From Python 3.12 on a pool that breaks must not be called back into, or nothing ever ends."""
+    work = Processes(lambda *_: None, 2)
+    work.begin(plan_of(data, (loso(data.table).folds[0],), tmp_path), data, 2)
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            work.drive(lambda: [future.result() for future in wait([work.submit(interrupted_here) for _ in range(5)], return_when=FIRST_COMPLETED).done])
+        finally:
+            work.close()
+    assert caplog.text == ""
+
+
+def interrupted_here(plan: Plan, data: ClipData, progress: Progress) -> None:
+    """Ctrl-C in this process, as soon as the other is at work."""
+    begun = plan.folder / "begun"
+    if multiprocessing.parent_process() is not None:
+        begun.touch()
+        time.sleep(60)
+    while not begun.exists():
+        time.sleep(0.05)
+    raise KeyboardInterrupt
+
+
 def die_elsewhere(plan: Plan, data: ClipData, progress: Progress) -> None:
     """Kill the process that helps; this one goes on until it hears of that."""
     if multiprocessing.parent_process() is not None:

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, InvalidStateError, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
@@ -124,17 +124,21 @@ class Processes(Here):
         return future
 
     def _hand_out(self, more: int = 0) -> None:
-        """Give what is pending to processes without work, of which there are some more now."""
+        """Give what is pending to processes without work, of which there are some more now. The pool is not called under our lock: one that breaks settles
+        its futures under its own, from Python 3.12 on, and `_back` then wants ours."""
+        given = []
         with self._change:
             self._free += more
-            while self._free and self._pending and self._pool is not None:
-                future, function, args = self._pending.popleft()
+            while self._free and self._pending and self._pool is not None and not self._over:
+                given.append(self._pending.popleft())
                 self._free -= 1
-                try:
-                    self._pool.submit(work, function, args).add_done_callback(partial(self._back, future))
-                except (BrokenProcessPool, RuntimeError) as error:
-                    future.set_exception(error)
             self._change.notify_all()
+        for future, function, args in given:
+            try:
+                assert self._pool is not None
+                self._pool.submit(work, function, args).add_done_callback(partial(self._back, future))
+            except RuntimeError as error:  # the pool broke, or was closed
+                give_up(future, error)
 
     def _back(self, future: Future[Any], done: Future[tuple[Any, Told]]) -> None:
         def received() -> Any:
@@ -142,6 +146,8 @@ class Processes(Here):
             passed_on(told)
             return value
 
+        if not done.cancelled() and isinstance(error := done.exception(), BrokenProcessPool):
+            self._end(error)  # at once: a pool that breaks calls this under its lock, and nothing may be submitted
         settle(future, received)
         self._hand_out(1)
 
@@ -185,8 +191,8 @@ class Processes(Here):
 
     def close(self) -> None:
         self._end(None)
-        for future, *_ in self._pending:  # the loop may still wait for them
-            future.cancel()
+        for future, *_ in [*self._pending]:  # the loop may still wait for them, and would not hear of a `cancel`
+            give_up(future, CancelledError())
         if self._alive is not None:
             self._alive.close()
         if self._pool is not None:
@@ -195,13 +201,19 @@ class Processes(Here):
 
 def settle(future: Future[Any], get: Callable[[], Any]) -> None:
     """Give a future what `get` returns or raises."""
+    try:
+        value = get()
+    except BaseException as error:  # whoever waits for the future raises it
+        give_up(future, error)
+    else:
+        with contextlib.suppress(InvalidStateError):  # given up meanwhile
+            future.set_result(value)
+
+
+def give_up(future: Future[Any], error: BaseException) -> None:
+    """Let whoever waits for a future raise this, unless it has its result."""
     with contextlib.suppress(InvalidStateError):
-        try:
-            future.set_result(get())
-        except InvalidStateError:
-            raise
-        except BaseException as error:  # whoever waits for the future raises it
-            future.set_exception(error)
+        future.set_exception(error)
 
 
 @contextlib.contextmanager
