@@ -93,6 +93,16 @@ def test_seeding_all_gives_the_numbers_of_manual_seed_and_keeps_no_account_of_it
     assert len(torch.cuda._queued_calls) == kept
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_seeding_all_seeds_the_gpu_that_is_asked_for() -> None:
+    second = torch.device("cuda:1")
+    first = []
+    for _ in range(2):
+        seed_all(7, second)
+        first.append(torch.rand(3, device=second))
+    assert torch.equal(*first)
+
+
 def test_seeds_differ_by_every_part_and_not_by_the_machine() -> None:
     assert derive(0, "fold") == 584210696750107117  # printf '0\x1ffold' | sha256sum: the first 63 bits
     assert len({derive(*parts) for parts in [(0, "a"), (1, "a"), (0, "b"), (0, "a", 0), ("a", 0), ("0a",)]}) == 6
