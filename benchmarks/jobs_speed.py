@@ -61,9 +61,11 @@ def two_nodes() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    cluster.add_node(**NODE)
-    yield str(cluster.address)
-    cluster.shutdown()
+    try:
+        cluster.add_node(**NODE)
+        yield str(cluster.address)
+    finally:
+        cluster.shutdown()
 
 
 def evaluate(name: str, way: str, address: str, out: Path, lock: str | None, *settings: str) -> dict[str, Any]:

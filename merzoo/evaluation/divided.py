@@ -62,7 +62,7 @@ def run_divided(run: RunFolder, todo: Sequence[tuple[int, Fold]], plan: Plan, cl
         say(stage, step, steps)
 
     todo = [(seed, run.protocol.by_id[fold]) for seed, fold in world.agreed(lambda: [(seed, fold.fold_id) for seed, fold in todo])]
-    say("folds", total - len(todo), total)
+    say("folds", total - len(run.missing()), total)
     shared = {seed: run_scope(plan, clips, run.protocol.folds, seed, progress) for seed in dict.fromkeys(seed for seed, _ in todo)}
     alone = replace(plan, machine=replace(plan.machine, world=ALONE))
     for seed, fold in world.deal(todo):
