@@ -93,13 +93,13 @@ def begin_from(recognizer: Recognizer, start: Start) -> None:
 
 def run_scope(plan: Plan, data: ClipData, folds: Sequence[Fold], seed: int, progress: Progress | None = None) -> list[dict[str, Any]]:
     """The stages that serve all folds of a seed, run once; their weights are kept in the run folder. Returns their logs ([] where there are none)."""
-    recognizer, stages = prepare(plan, data, folds[0], seed)
-    shared = [stage for stage in stages if stage.scope == "run"]
-    if shared != stages[: len(shared)]:
-        raise TrainingError(f"strategy '{plan.spec.strategy}': a run-scope stage follows a fold-scope one, which saw one fold alone; put it first")
-    if not shared:
-        return []
-    with capped(plan.shared_threads):
+    with capped(plan.shared_threads):  # from the start: some first weights are products of matrices
+        recognizer, stages = prepare(plan, data, folds[0], seed)
+        shared = [stage for stage in stages if stage.scope == "run"]
+        if shared != stages[: len(shared)]:
+            raise TrainingError(f"strategy '{plan.spec.strategy}': a run-scope stage follows a fold-scope one, which saw one fold alone; put it first")
+        if not shared:
+            return []
         logs = run_stages(
             recognizer,
             shared,
