@@ -143,10 +143,14 @@ def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     script = tmp_path / "script.py"
     script.write_text(
-        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_evaluate import SPEC\n"
+        f"import sys, threading\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_evaluate import SPEC\n"
         "from merzoo.evaluation.evaluate import evaluate\n"
-        'if __name__ == "__main__":\n    jobs = int(sys.argv[2])\n'
-        '    evaluate(SPEC, "synthetic:tiny", out=sys.argv[1], seeds=[0, 3], jobs=jobs, threads=1, precision="fp32")\n'
+        'if __name__ == "__main__":\n    jobs, both = int(sys.argv[2]), threading.Event()\n'
+        "    def report(what, done, total):\n"
+        '        if what.startswith("process 2"):\n            both.set()\n'
+        '        elif what.startswith("process 1"):\n            both.wait(90)\n'  # or one might do it all before the other is there
+        '    evaluate(SPEC, "synthetic:tiny", out=sys.argv[1], seeds=[0, 3], jobs=jobs, threads=1, precision="fp32", report=report)\n'
+        "    assert both.is_set() == (jobs == 2)\n"
     )
     for jobs in (1, 2):
         subprocess.run([sys.executable, script, tmp_path / str(jobs), str(jobs)], check=True)
@@ -312,6 +316,20 @@ def test_ctrl_c_while_more_is_pending_ends_quietly(data: ClipData, tmp_path: Pat
         finally:
             work.close()
     assert caplog.text == ""
+
+
+def test_no_process_is_started_for_a_moment_s_work(data: ClipData, tmp_path: Path) -> None:
+    work = Processes(lambda *_: None, 2)
+    work.begin(plan_of(data, (loso(data.table).folds[0],), tmp_path), data, 2)
+    try:
+        work.drive(lambda: [work.submit(nothing).result() for _ in range(2)])
+        assert work._pool is None
+    finally:
+        work.close()
+
+
+def nothing(plan: Plan, data: ClipData, progress: Progress) -> None:
+    """Work that is done at once."""
 
 
 def interrupted_here(plan: Plan, data: ClipData, progress: Progress) -> None:

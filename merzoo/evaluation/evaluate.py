@@ -26,6 +26,7 @@ from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.splits import with_same_people
 from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_no_effect, refuse_overlap, warn_of_size
+from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import Report
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
@@ -68,6 +69,7 @@ def evaluate(
     takes (None: 1 where folds run on GPUs). only: fold ids, to run those alone. audit: keep what the test clips were
     taken for after each epoch, and check that nothing was learned from them. flip_labels: share of each fold's training clips that get a wrong class.
     perturb: what the test clips are predicted under besides as they are, as "pixel-noise=10", or "all" (see `merzoo.data.perturb`).
+    report(what, done, total) is told how far the work is, where jobs run side by side from several threads.
     Where torchrun started this process among others, they share the work (see `merzoo.evaluation.divided`).
     Raises any `MerzooError`, before the first fold wherever it can be known by then.
     """
@@ -84,8 +86,9 @@ def evaluate(
     with _executor(executor, jobs, address, gpus, say) as work:
         each, shared = _threads(Path(out), resume, threads, work.threads(len(chosen)))
         machine, environment = work.machine(device, precision, each)
+        builders = jobs or (cores() if executor == "ray" else 1)
         clips = machine.world.in_turn(
-            lambda: open_clips(dataset, spec.preset(preset).preprocessing, jobs=max(1, jobs), progress=lambda done, total: say("clip store", done, total))
+            lambda: open_clips(dataset, spec.preset(preset).preprocessing, jobs=builders, progress=lambda done, total: say("clip store", done, total))
         )
         folds = _folds(make_protocol(clips.table), clips, start, only)
         plan = Plan(
@@ -221,7 +224,7 @@ def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], work
             seed, fold = running.pop(future)
             if fold is None:
                 shared[seed] = future.result()
-                ready.extend((s, f) for s, f in todo if s == seed)
+                ready.extendleft(reversed([(s, f) for s, f in todo if s == seed]))  # before the shared stages of the seeds after it
             else:
                 run.write_fold(seed, fold.fold_id, future.result())
                 done += 1

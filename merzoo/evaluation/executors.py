@@ -24,6 +24,7 @@ from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import Report, Told, passed_on, start, work
 from merzoo.training.machine import Machine
 
+START = 1.0  # seconds of work after which other processes are started: their imports would slow down what is nearly done
 Work = Callable[..., Any]  # function(plan, clips, *args, progress=…)
 
 
@@ -67,7 +68,8 @@ class Here:
 
 
 class Processes(Here):
-    """So many processes, this one among them. It works from the first moment: another takes seconds to start, in which a small run may be over.
+    """So many processes, this one among them. It works from the first moment: another takes seconds to start, in which a small run may be over, and is
+    started only when one second of work has not been enough.
 
     Whoever is free takes the next piece. The loop has a thread of its own, so that what others finish is written while this process is in a fold.
     """
@@ -81,16 +83,29 @@ class Processes(Here):
         self._change = threading.Condition()
         self._pool: ProcessPoolExecutor | None = None
         self._alive: Connection | None = None
+        self._starting = threading.Lock()
+        self._later: threading.Timer | None = None
 
     def begin(self, plan: Plan, clips: ClipData, pieces: int) -> None:
         super().begin(plan, clips, pieces)
-        helpers = min(self.slots, pieces) - 1
-        if helpers < 1:
-            return
+        if (helpers := min(self.slots, pieces) - 1) > 0:
+            self._later = threading.Timer(START, self._start, (helpers,))
+            self._later.daemon = True
+
+    def _start(self, helpers: int) -> None:
+        with self._starting:
+            if self._over:
+                return
+            try:
+                self._begin(helpers)
+            except Exception as error:
+                self._end(error)
+
+    def _begin(self, helpers: int) -> None:
         context = get_context("spawn")
         gone, self._alive = context.Pipe(duplex=False)  # its end is what the others watch
         reader, writer = context.Pipe(duplex=False)
-        arguments = (pickle.dumps(plan), plan.machine.threads, os.getpid(), gone, writer, context.Lock())
+        arguments = (pickle.dumps(self.plan), self.plan.machine.threads, os.getpid(), gone, writer, context.Lock())
         self._pool = ProcessPoolExecutor(helpers, mp_context=context, initializer=start, initargs=arguments)
         with _uninterrupted():
             for _ in range(helpers):  # a process is started for each piece of work that finds none idle
@@ -112,7 +127,8 @@ class Processes(Here):
                 number = numbers.setdefault(process, len(numbers) + 2)
                 if message:
                     stage, step, total = message
-                    self.say(f"process {number}, {stage}", step, total)
+                    with contextlib.suppress(Exception):  # of the caller's report: work is handed out all the same
+                        self.say(f"process {number}, {stage}", step, total)
                 else:  # its first word: it is ready
                     self._hand_out(1)
 
@@ -160,6 +176,8 @@ class Processes(Here):
                 self._end(error)
 
         threading.Thread(target=looped, daemon=True).start()
+        if self._later is not None:
+            self._later.start()
         while (piece := self._next()) is not None:
             future, function, args = piece
             settle(future, partial(self._do, function, args))
@@ -193,10 +211,13 @@ class Processes(Here):
         self._end(None)
         for future, *_ in [*self._pending]:  # the loop may still wait for them, and would not hear of a `cancel`
             give_up(future, CancelledError())
-        if self._alive is not None:
-            self._alive.close()
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        if self._later is not None:
+            self._later.cancel()
+        with self._starting:  # who is being started now is ended too
+            if self._alive is not None:
+                self._alive.close()
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
 
 
 def settle(future: Future[Any], get: Callable[[], Any]) -> None:

@@ -115,7 +115,7 @@ class Tasks(Here):
                 raise RunError(f"a worker of the cluster cannot run merzoo ({last_line(error)}); install the same packages on every node") from error
             raise cause from error
         except RayError as error:
-            why = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(f"Ray gave up on a fold ({why}); see its logs, and go on with --resume") from error
 
     def _value(self, answer: tuple[Any, Told, str, dict[str, Any]]) -> Any:
