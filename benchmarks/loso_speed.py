@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,10 +119,17 @@ def engine(model: str, precision: str, device: str, folds: int, epochs: int, job
     data, spec = Shape(), specification(model, epochs)
     subjects = sorted(data.table()["subject"].unique())
     done: list[float] = []
+    working, all_there = set(), threading.Event()
 
     def report(what: str, so_far: int, total: int) -> None:
         if what == "folds":
             done.append(time.perf_counter())
+        elif jobs > 1 and what.startswith("process "):  # nothing is timed before all processes are at work
+            working.add(what.partition(",")[0])
+            if len(working) == jobs:
+                all_there.set()
+            elif what.startswith("process 1"):
+                all_there.wait(120)
 
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["MERZOO_CACHE"] = f"{scratch}/cache"

@@ -34,6 +34,8 @@ from merzoo.specs import ModelSpec
 from merzoo.training.data import labelled_clips
 from merzoo.training.world import launched
 
+MOST_THREADS = 64  # of a fold, where the machine has fewer cores: as many as another machine may have begun the run with
+
 
 def evaluate(
     model: str | ModelSpec,
@@ -78,6 +80,8 @@ def evaluate(
     chosen = [*range(seeds)] if isinstance(seeds, int) else [*seeds]
     if not chosen or jobs < 0 or threads < 0:
         raise UsageError(f"seeds must be at least 1, jobs and threads at least 0, not {len(chosen)}, {jobs} and {threads}")
+    if executor == "local" and threads > (most := max(MOST_THREADS, 2 * cores())):
+        raise UsageError(f"--threads {threads}: this machine has {cores()} cores; give at most {most}")
     dataset = open_dataset(data) if isinstance(data, str) else data
     make_protocol = protocol_by_name(protocol, dataset.task)
     _check_options(dataset, audit, flip_labels)
@@ -175,7 +179,8 @@ def _folds(made: Protocol, clips: ClipData, start: NamedStart, only: Sequence[st
     refuse_overlap(folds, start)
     unknown = [name for name in only if name not in folds.by_id]
     if unknown:
-        raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(list(folds.by_id)[:8])}, …)")
+        shown = [*folds.by_id][:8]
+        raise UnknownNameError("fold", unknown[0], [], f"(folds: {', '.join(shown)}{', …' if len(shown) < len(folds.by_id) else ''})")
     return folds
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 import warnings
@@ -31,6 +32,7 @@ from merzoo.training.machine import Machine
 RETRIES = 3  # of a fold whose process or node died; a fold that kills its process every time must end some day
 STORE_BYTES = 128 * 2**20  # shared memory of a cluster of our own: plans and records are small, clips are mapped from files
 PATIENCE = 20.0  # seconds until it is said that no node has room
+CONNECTING = 5.0  # seconds in which a cluster's head must answer
 
 
 class Tasks(Here):
@@ -45,7 +47,7 @@ class Tasks(Here):
         self.slots = jobs or 1_000_000
         self.gpus, self.refs = gpus, dict[Future[Any], Any]()
         self._over, self._warned = threading.Event(), False
-        self._ray, self._own = _connected(address, jobs)
+        self._ray, self._own, self._alone = _connected(address, jobs)
 
     def threads(self, seeds: int) -> tuple[int, int]:
         """One: folds side by side are the better use of cores, and nodes may differ in how many they have."""
@@ -59,13 +61,16 @@ class Tasks(Here):
         if ":" in device or (device == "cuda" and not self.gpus):
             raise UsageError(f"--device {device} --gpus {self.gpus:g}: Ray deals out the GPUs; give --device cuda and a share above 0")
         self._resources = {"num_cpus": threads, "num_gpus": self.gpus}
+        room = f"{threads} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
+        there = self._ray.cluster_resources()
+        if self._alone and (there.get("CPU", 0) < threads or there.get("GPU", 0) < self.gpus):  # a cluster of others may yet grow
+            raise UsageError(f"a fold wants {room}, and this machine has {there.get('CPU', 0):g} and {there.get('GPU', 0):g}; give other --threads or --gpus")
         self.site = Site(str(Path.cwd()), {**_ours(), "MERZOO_CACHE": str(cache_folder().absolute())})
         found = self._ray.remote(place).options(**self._resources).remote(self.site, device if self.gpus else "cpu", precision, threads)
         began, told = time.monotonic(), False
         while not self._ray.wait([found], timeout=0.5)[0]:
             if not told and time.monotonic() - began > PATIENCE:
                 told = True
-                room = f"{threads} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
                 warnings.warn(f"no node of the cluster has room for a fold yet ({room}); waiting (other --threads or --gpus may fit)", MerzooWarning, 3)
         machine, self._environment = self._value(self._got(found))
         return machine, self._environment
@@ -144,8 +149,8 @@ def _ours() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("MERZOO_")}
 
 
-def _connected(address: str | None, jobs: int) -> tuple[Any, bool]:
-    """Ray, and whether the connection is ours to end."""
+def _connected(address: str | None, jobs: int) -> tuple[Any, bool, bool]:
+    """Ray, whether the connection is ours to end, and whether the cluster is, which is then this machine alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Of nodes that die Ray prints pages, on stdout and whatever `log_to_driver` says, unless it is told which lines to skip: all. Its logs keep them.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "(?s).*")
@@ -154,13 +159,27 @@ def _connected(address: str | None, jobs: int) -> tuple[Any, bool]:
     except ImportError:
         raise UsageError("--executor ray needs Ray, which is not installed: pip install 'merzoo[ray]'") from None
     if ray.is_initialized() and address is None:  # by the script that evaluates
-        return ray, False
+        return ray, False, False
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if "://" in address:
         raise UsageError(f"--address {address}: run merzoo on a node of the cluster and give its HOST:PORT, or auto")
+    _check_reachable(address)
     own: dict[str, Any] = {"num_cpus": max(jobs, cores()), "include_dashboard": False, "object_store_memory": STORE_BYTES} if address == "local" else {}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         raise RunError(f"no cluster of Ray at {address} ({last_line(error)}); start one with `ray start --head`, or leave --address out") from error
-    return ray, True
+    return ray, True, address == "local"
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `UsageError` where nobody listens at HOST:PORT: Ray would try for minutes, and say so in lines of its own."""
+    host, _, port = address.rpartition(":")
+    if address in ("local", "auto"):
+        return
+    if not host or not port.isdecimal():
+        raise UsageError(f"--address {address} is no HOST:PORT; give that of a cluster's head, as `ray start --head` prints it, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECTING).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(f"no cluster of Ray at {address} ({error}); start one with `ray start --head`, or leave --address out") from error
