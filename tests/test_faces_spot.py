@@ -10,7 +10,8 @@ import pytest
 
 from merzoo.faces.align import Aligner, crop, similarity
 from merzoo.faces.motion import SIZE, HeldFace, between
-from merzoo.faces.spot import locate, movement_starts, speed_curve, spot
+from merzoo.faces.speed import speed_curves
+from merzoo.faces.spot import locate, movement_starts, spot
 from merzoo.faces.track import FaceTrack, track_faces
 from merzoo.faces.video import FrameSource, open_source
 
@@ -125,31 +126,31 @@ def test_two_events_are_found_at_their_places(face: np.ndarray, noise: float, dr
     for i in range(72):
         smile = 1.5 * sum(envelope(i, *e) for e in events)
         frames.append(moved(face, smile, drift=(drift * np.sin(i / 9), drift * np.cos(i / 7)), noise=noise, seed=i))
-    found = spot(open_source(np.stack(frames), fps=30), crops_track(72), Aligner())
+    found = spot(open_source(np.stack(frames), fps=30), [crops_track(72)], Aligner())[0]
     assert len(found) == 2 and all(c.confident for c in found)
     for candidate, (onset, apex, offset) in zip(sorted(found, key=lambda c: c.interval.start), events, strict=True):
         interval = candidate.interval
         assert abs(interval.start - onset) <= 3 and abs(interval.peak - apex) <= 2 and abs(interval.stop - offset) <= 4
     assert found[0].strength >= found[1].strength
-    assert len(spot(open_source(np.stack(frames), fps=30), crops_track(72), Aligner(), most=1)) == 1
+    assert len(spot(open_source(np.stack(frames), fps=30), [crops_track(72)], Aligner(), most=1)[0]) == 1
 
 
 def test_a_fast_recording_gives_the_same_event_in_its_own_frame_numbers(face: np.ndarray) -> None:
     frames = np.stack([moved(face, 1.5 * envelope(i, 100, 140, 180), noise=1, seed=i) for i in range(260)])
-    (found,) = spot(open_source(frames, fps=200), crops_track(260), Aligner())
+    (found,) = spot(open_source(frames, fps=200), [crops_track(260)], Aligner())[0]
     assert found.confident and abs(found.interval.peak - 140) <= 8
     assert abs(found.interval.start - 100) <= 16 and abs(found.interval.stop - 180) <= 24
 
 
 def test_nothing_moves_gives_one_unsure_candidate(face: np.ndarray) -> None:
     frames = np.stack([moved(face, 0, noise=2, seed=i) for i in range(40)])
-    (found,) = spot(open_source(frames, fps=30), crops_track(40), Aligner())
+    (found,) = spot(open_source(frames, fps=30), [crops_track(40)], Aligner())[0]
     assert not found.confident and found.strength < 0.2
 
 
 def test_a_clip_cut_from_onset_to_offset_is_one_event(face: np.ndarray) -> None:
     frames = np.stack([moved(face, envelope(i, 0, 7, 15), noise=1, seed=i) for i in range(16)])
-    (found,) = spot(open_source(frames, fps=30), crops_track(16), Aligner())
+    (found,) = spot(open_source(frames, fps=30), [crops_track(16)], Aligner())[0]
     assert found.interval.start <= 2 and abs(found.interval.peak - 7) <= 1 and 11 <= found.interval.stop <= 15
 
 
@@ -157,13 +158,13 @@ def test_no_speed_while_the_face_is_away(face: np.ndarray) -> None:
     frames = np.stack([moved(face, 3 * (i % 2)) for i in range(12)])
     track = crops_track(12)
     away = FaceTrack(track.boxes, np.arange(12) < 4, track.eyes)
-    speed = speed_curve(open_source(frames, fps=30), away, Aligner())
+    speed = speed_curves(open_source(frames, fps=30), [away], Aligner())[0]
     assert speed[1] > 0.5 and speed[8:].max() == 0
 
 
 def test_the_real_smile(video: FrameSource) -> None:
     (track,) = track_faces(video)
-    found = spot(video, track, Aligner())
+    found = spot(video, [track], Aligner())[0]
     assert len(found) == 1 and found[0].confident
     interval = found[0].interval
     assert 10 <= interval.start <= 17 and 22 <= interval.peak <= 66 and interval.stop >= 68  # neutral until 15, smile from 20 to 69

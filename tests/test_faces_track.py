@@ -183,7 +183,7 @@ def test_memory_does_not_grow_with_the_length(still: np.ndarray) -> None:
         source = Endless(cv2.resize(still, (200, 200)), length)
         tracemalloc.start()
         (face,) = track_faces(source)
-        spot(source, face, Aligner())
+        spot(source, [face], Aligner())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert source.most <= 3

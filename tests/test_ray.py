@@ -261,7 +261,11 @@ def test_what_cannot_be_is_one_line(commands: Commands) -> None:
         (("--executor", "rey"), "neither local nor ray"),
         (("--gpus", "0.5"), "add --executor ray"),
         (("--address", "host:6379"), "add --executor ray"),
+        (("--threads", "9999"), "cores; give at most"),
         (("--executor", "ray", "--address", "ray://host:10001"), "on a node of the cluster"),
+        (("--executor", "ray", "--address", "nowhere"), "is no HOST:PORT"),
+        (("--executor", "ray", "--address", "127.0.0.1:1"), "no cluster of Ray at 127.0.0.1:1"),
+        (("--executor", "ray", "--device", "cpu", "--threads", "900"), "a fold wants 900 CPUs"),
     ):
         err = finished(commands.start("--out", "run", *arguments), 2)
         assert words in err and len(err.splitlines()) == 1

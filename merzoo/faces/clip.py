@@ -16,7 +16,7 @@ from merzoo.faces.closer import CloserLook
 from merzoo.faces.detect import FaceDetector, as_grey
 from merzoo.faces.meter import Tell
 from merzoo.faces.motion import HeldFace
-from merzoo.faces.spot import Candidate, spot_all
+from merzoo.faces.spot import Candidate, spot
 from merzoo.faces.track import FaceTrack, track_faces
 from merzoo.faces.video import FrameSource, open_source
 from merzoo.interval import Interval
@@ -93,7 +93,7 @@ def face_clips(
     if interval is not None and interval.stop >= count:
         raise UsageError(f"interval {interval.start}, {interval.peak}, {interval.stop} ends after the last of {count} frames of {opened.name}")
     given = None if interval is None else [Candidate(interval, float("nan"), True)]
-    found = spot_all(opened, tracks, aligner, max_events, tell) if given is None else [given] * len(tracks)
+    found = spot(opened, tracks, aligner, max_events, tell) if given is None else [given] * len(tracks)
     looks = [[CloserLook(t, one.interval.start, detector) for one in of] for t, of in zip(tracks, found, strict=True)]
     cuts = [[_Cut(*pair, aligner, size, max_frames, stabilise) for pair in zip(*pairs, strict=True)] for pairs in zip(found, looks, strict=True)]
     _read_once(opened, [cut for of in cuts for cut in of])

@@ -43,13 +43,11 @@ class Candidate:
     confident: bool
 
 
-def spot(source: FrameSource, track: FaceTrack, aligner: Aligner, most: int = 5) -> list[Candidate]:
-    """Find at most `most` intervals, strongest first and not overlapping. Where no movement stands out, the strongest there is, not confident."""
-    return spot_all(source, [track], aligner, most)[0]
+def spot(source: FrameSource, tracks: Sequence[FaceTrack], aligner: Aligner, most: int = 5, tell: Tell | None = None) -> list[list[Candidate]]:
+    """Find at most `most` intervals of each face, strongest first and not overlapping. Where no movement stands out, the strongest there is, not confident.
 
-
-def spot_all(source: FrameSource, tracks: Sequence[FaceTrack], aligner: Aligner, most: int = 5, tell: Tell | None = None) -> list[list[Candidate]]:
-    """What `spot` finds of each face, all faces in the same two passes over the recording (three where some face hardly moves)."""
+    All faces in the same two passes over the recording, three where some face hardly moves.
+    """
     step = max(1, min(round(source.rate / SAMPLES), len(tracks[0].detected) // FEWEST))
     speeds, lag = speed_curves(source, tracks, aligner, step, tell), lag_of(source, step)
     found = _follow(source, [_Lane(track, aligner, movement_starts(speed, lag), most) for track, speed in zip(tracks, speeds, strict=True)], step, tell)
@@ -62,11 +60,6 @@ def spot_all(source: FrameSource, tracks: Sequence[FaceTrack], aligner: Aligner,
         if not found[number] or best.strength > found[number][0].strength:
             found[number] = [replace(best, confident=False)]
     return found
-
-
-def speed_curve(source: FrameSource, track: FaceTrack, aligner: Aligner, step: int = 1) -> np.ndarray:
-    """`speed_curves` of one face."""
-    return speed_curves(source, [track], aligner, step)[0]
 
 
 @dataclass(frozen=True)
