@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from merzoo.errors import RunError
 from merzoo.evaluation.executors import Here
 from merzoo.evaluation.folds import Plan, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold
-from merzoo.evaluation.runs import RunFolder, write_result
+from merzoo.evaluation.runs import RunFolder
 from merzoo.evaluation.starting import environment_of
 from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import Report
@@ -52,8 +51,8 @@ def _check_shared(run: RunFolder, rank: int) -> None:
         time.sleep(SEEN / 50)
 
 
-def run_divided(run: RunFolder, todo: Sequence[tuple[int, Fold]], plan: Plan, clips: ClipData, say: Report) -> dict[str, Any]:
-    """Run what is missing, and score it; `todo` is what the first process found. Each fold is computed as a single process would, and written by the process
+def run_divided(run: RunFolder, todo: Sequence[tuple[int, Fold]], plan: Plan, clips: ClipData, say: Report) -> None:
+    """Run what is missing; `todo` is what the first process found. Each fold is computed as a single process would, and written by the process
     that took it. Folds come after the shared stages of all seeds, so that nobody waits for a fold of another until the end."""
     world, total = plan.machine.world, len(run.seeds) * len(run.protocol.folds)
     _check_shared(run, world.rank)
@@ -69,7 +68,3 @@ def run_divided(run: RunFolder, todo: Sequence[tuple[int, Fold]], plan: Plan, cl
         run.write_fold(seed, fold.fold_id, run_fold(alone, clips, fold, seed, shared[seed], progress))
         say("folds", total - len(run.missing()), total)
     world.meet()
-    result = world.agreed(lambda: write_result(run))
-    if result["complete"] and world.first:
-        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
-    return result

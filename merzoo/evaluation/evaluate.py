@@ -111,13 +111,15 @@ def evaluate(
             audit=audit,
             perturb=harder,
         )
-        work.begin(plan, clips, len(_missing(plan, folds, chosen, only)))
         run = _open_run(plan, clips, folds, start, chosen, {**environment, "shared_threads": shared}, resume)
+        todo = _todo(run, only)
+        work.begin(plan, clips, len(todo))
         if machine.world.size > 1:
-            return run_divided(run, _missing(plan, folds, chosen, only), plan, clips, say)
-        work.drive(lambda: _run(run, folds, _missing(plan, folds, chosen, only), work, say))
-    result = write_result(run)
-    if result["complete"]:
+            run_divided(run, todo, plan, clips, say)
+        else:
+            work.drive(lambda: _run(run, folds, todo, work, say))
+    result = machine.world.agreed(lambda: write_result(run))
+    if result["complete"] and machine.world.first:
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
     return result
 
@@ -144,15 +146,14 @@ def _executor(name: str, jobs: int, address: str | None, gpus: float | None, say
         work.close()
 
 
-def _missing(plan: Plan, folds: Protocol, seeds: Sequence[int], only: Sequence[str]) -> list[tuple[int, Fold]]:
+def _todo(run: RunFolder, only: Sequence[str]) -> list[tuple[int, Fold]]:
     """(seed, fold) that are still to do, seeds in order. Those that train on most clips come first: at the end, others wait for the last one less long."""
 
-    def trains(fold: Fold) -> int:
-        return len(fold.train_ids) if fold.train_ids is not None else -len(fold.test_ids)
+    def place(item: tuple[int, Fold]) -> tuple[int, int]:
+        seed, fold = item
+        return run.seeds.index(seed), len(fold.test_ids) if fold.train_ids is None else -len(fold.train_ids)
 
-    wanted = [fold for fold in folds.folds if not only or fold.fold_id in only]
-    ordered = sorted(wanted, key=trains, reverse=True)
-    return [(seed, fold) for seed in seeds for fold in ordered if not (plan.folder / "folds" / str(seed) / f"{fold.fold_id}.json").is_file()]
+    return sorted((item for item in run.missing() if not only or item[1].fold_id in only), key=place)
 
 
 def _open_run(
@@ -215,7 +216,8 @@ def _threads(out: Path, resume: bool, asked: int, shared: tuple[int, int]) -> tu
 
 def _run(run: RunFolder, folds: Protocol, todo: Sequence[tuple[int, Fold]], work: Here, say: Report) -> None:
     """Run what is missing: for each seed its run-scope stages, then its folds; each fold is written the moment it is done."""
-    total, done = len(run.seeds) * len(folds.folds), sum(run.has_fold(seed, fold.fold_id) for seed in run.seeds for fold in folds.folds)
+    total = len(run.seeds) * len(folds.folds)
+    done = total - len(run.missing())
     say("folds", done, total)
     ready: deque[tuple[int, Fold | None]] = deque((seed, None) for seed in dict.fromkeys(seed for seed, _ in todo))
     running: dict[Future[Any], tuple[int, Fold | None]] = {}

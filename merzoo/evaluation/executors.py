@@ -47,7 +47,7 @@ class Here:
         return max(1, cores() // self.slots), max(1, cores() // min(self.slots, seeds))
 
     def begin(self, plan: Plan, clips: ClipData, pieces: int) -> None:
-        """Get ready, while the caller prepares the rest. pieces: folds to do, at most."""
+        """Get ready. pieces: folds to do."""
         self.plan, self.clips = plan, clips
 
     def submit(self, function: Work, *args: Any) -> Future[Any]:
