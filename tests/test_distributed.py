@@ -242,6 +242,12 @@ def test_whoever_waits_for_the_first_process_ends_with_it(launch: Launcher) -> N
     assert "SIGKILL" not in failed.stderr and failed.stderr.count("exitcode  : 2 ") == 2
 
 
+def test_a_process_that_asks_for_errors_of_others_all_the_time_ends_well(launch: Launcher) -> None:
+    """Python that ends while a thread of it is inside the store is a SIGABRT."""
+    (launch.root / "alert.py").write_text("from merzoo.training import world\nworld.EVERY = 0\nworld.join('cpu')[0].meet()\n", encoding="utf-8")
+    good(launch(4, "alert.py"))
+
+
 def test_a_wrong_command_is_told_once(launch: Launcher) -> None:
     failed = launch(2, "-m", "merzoo", "train", "grouped+linear+supervised", "--data", "nowhere", "--out", "run")
     (line,) = lines(failed)

@@ -47,6 +47,7 @@ class Tasks(Here):
         self.slots = jobs or 1_000_000
         self.gpus, self.refs = gpus, dict[Future[Any], Any]()
         self._over, self._warned = threading.Event(), False
+        self._listener: threading.Thread | None = None
         self._ray, self._own, self._alone = _connected(address, jobs)
 
     def threads(self, seeds: int) -> tuple[int, int]:
@@ -87,7 +88,8 @@ class Tasks(Here):
         self.site = replace(self.site, plan=[self._ray.put(plan)], board=self._board)
         self._sited = [self._ray.put(self.site)]
         self._task = self._ray.remote(answered).options(**self._resources, max_retries=RETRIES, retry_exceptions=False)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         """Pass on what the tasks tell, numbered in the order in which they first speak."""
@@ -140,6 +142,8 @@ class Tasks(Here):
         for ref in [*self.refs.values()]:
             with contextlib.suppress(Exception):
                 self._ray.cancel(ref, force=True)
+        if self._listener is not None:
+            self._listener.join()  # Python that ends while a thread is inside Ray may end by a signal
         if self._own:
             self._ray.shutdown()
 

@@ -126,7 +126,10 @@ def join(device: str = "auto") -> tuple[World, str]:
         device = f"cuda:{world.local_rank}"
         torch.cuda.set_device(world.local_rank)
     if not distributed.is_initialized():
-        threading.Thread(target=_end_with_the_others, daemon=True).start()
+        over = threading.Event()
+        watch = threading.Thread(target=_end_with_the_others, args=(over,), daemon=True)
+        watch.start()
+        atexit.register(_stop, watch, over)  # the last to run: leaving the group may wait for another process that fails
         store = distributed.PrefixStore("group", _opened())
         backend = "nccl" if device.startswith("cuda") else "gloo"
         distributed.init_process_group(backend, store=store, rank=world.rank, world_size=world.size, timeout=EXCHANGE)
@@ -139,6 +142,12 @@ def _leave() -> None:
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def _stop(watch: threading.Thread, over: threading.Event) -> None:
+    """Python ends a thread that asks the store while it ends itself, and C++ makes a SIGABRT of that."""
+    over.set()
+    watch.join(2 * PATIENCE)
 
 
 def _connected(limit: timedelta = CONNECTING) -> Store:
@@ -161,14 +170,16 @@ def _wait(over: Callable[[], Any]) -> None:
         time.sleep(EVERY)
 
 
-def _end_with_the_others() -> None:
-    """End this process when an error was told elsewhere. torchrun does so on one machine; on another it would be found waiting for an exchange."""
+def _end_with_the_others(over: threading.Event) -> None:
+    """End this process when an error was told elsewhere, unless it is over. torchrun does so on one machine; on another it would be found waiting for an
+    exchange."""
     with contextlib.suppress(RuntimeError):  # the store is gone: all is over
         store = _connected()
         while not store.check([SAID]):
-            time.sleep(10 * EVERY)
-        time.sleep(PATIENCE)  # torchrun names the process that ended first as the cause
-        os._exit(FAILED)
+            if over.wait(10 * EVERY):
+                return
+        if not over.wait(PATIENCE):  # torchrun names the process that ended first as the cause
+            os._exit(FAILED)
 
 
 def speaks() -> bool:
