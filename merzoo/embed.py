@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ import typer
 
 from merzoo.cli.guard import guarded
 from merzoo.cli.progress import progress
+from merzoo.cores import cores
 from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.errors import LeakageError, UsageError
@@ -51,7 +51,7 @@ def make(
     Weights, card and log go into the folder `weights` of `package`, the run into `work`; returns the card.
     Raises `LeakageError` where the two data sets share a person, `UsageError` where the weights are too large to ship.
     """
-    jobs = os.cpu_count() or 1
+    jobs = cores()
     recognizer = train(model, data, out=work, preset=preset, seed=seed, resume=resume, device="cpu", threads=threads, jobs=jobs, report=report)
     if (size := (work / WEIGHTS).stat().st_size) > MAX_BYTES:
         raise UsageError(f"{model} ({preset}) has {size / 1e6:.1f} MB of weights; at most {MAX_BYTES / 1e6:g} MB ship with a plugin: make the preset smaller")

@@ -252,12 +252,14 @@ def test_a_wrong_command_is_told_once(launch: Launcher) -> None:
     failed = launch(2, "-m", "merzoo", "train", "grouped+linear+supervised", "--data", "nowhere", "--out", "run")
     (line,) = lines(failed)
     assert failed.returncode == 1 and "unknown dataset 'nowhere'" in line
-    failed = launch(2, "-m", "merzoo", "train", "grouped+linear+supervised,backbone.batch_norm=true", "--data", "synthetic:tiny", "--out", "run")
-    (line,) = lines(failed)
-    assert failed.returncode == 1 and line == (
-        "merzoo: stage 'supervised': backbone.layers.1 is a batch norm, and each of 2 processes would see its share of the batch alone; "
-        "train in one process, on GPUs, or with a backbone that has no-running-statistics"
-    )
+    for command, model, stage in (("train", MODEL, "supervised"), ("evaluate", PRETEXT, "pretext")):
+        failed = launch(2, "-m", "merzoo", command, f"{model},backbone.batch_norm=true", "--data", "synthetic:tiny", "--out", "run", "--device", "cpu")
+        (line,) = lines(failed)
+        assert failed.returncode == 1 and line == (
+            f"merzoo: stage '{stage}': backbone.layers.1 is a batch norm, and each of 2 processes would see its share of the batch alone; "
+            "train in one process, on GPUs, or with a backbone that has no-running-statistics"
+        )
+    assert not (launch.root / "run").exists()
 
 
 def test_an_evaluation_shares_the_pretext_and_deals_out_the_folds(launch: Launcher) -> None:

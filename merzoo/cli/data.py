@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -13,6 +12,7 @@ import typer
 
 from merzoo.cli.output import print_json, print_lines, print_table
 from merzoo.cli.progress import progress
+from merzoo.cores import cores
 
 if TYPE_CHECKING:
     from merzoo.data.table import Dataset
@@ -87,7 +87,7 @@ def prepare(
     made: list[dict[str, Any]] = []
     with progress() as report:
         for source in sources:
-            store = open_store(source, preprocessing, jobs=jobs or os.cpu_count() or 1, progress=partial(report, f"clip store of {source.name}"))
+            store = open_store(source, preprocessing, jobs=jobs or cores(), progress=partial(report, f"clip store of {source.name}"))
             lengths = source.lengths()
             made.append({"data": source.name, "clips": len(lengths), "frames": sum(lengths.values()), "folder": str(store.folder)})
             if check:

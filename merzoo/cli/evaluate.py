@@ -90,7 +90,7 @@ def auto_jobs(device: str) -> int:
     """One process a core on a CPU (small networks do not use two threads well), one on a GPU; under torchrun there are several already."""
     import torch
 
-    from merzoo.evaluation.threads import cores
+    from merzoo.cores import cores
     from merzoo.training.world import launched
 
     if launched().size > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from merzoo.cli.audit import ROOT
 from merzoo.cli.output import print_json, print_lines
 from merzoo.cli.progress import progress
+from merzoo.cores import cores
 from merzoo.evaluation.scores import TITLES
 
 app = typer.Typer(add_completion=False, help="Pack runs into result files, check such files, and make the board from a folder of them.", no_args_is_help=True)
@@ -100,7 +100,7 @@ def build(
     from merzoo.leaderboard.build import build as make
 
     with progress() as report:
-        board = make(folder, out, roots=parse_roots(root or ()), jobs=os.cpu_count() or 1, report=report)
+        board = make(folder, out, roots=parse_roots(root or ()), jobs=cores(), report=report)
     if json:
         print_json(board)
         return

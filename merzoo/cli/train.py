@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from merzoo.cli.evaluate import MODEL, ROOT, SET, SKIP
 from merzoo.cli.output import print_lines
 from merzoo.cli.progress import progress
+from merzoo.cores import cores
 
 
 def command(
@@ -45,7 +45,7 @@ def command(
             weights=weights,
             seed=seed,
             resume=resume,
-            jobs=os.cpu_count() or 1,
+            jobs=cores(),
             device=device,
             precision=precision,
             report=report,

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+from merzoo.cores import cores
 from merzoo.doctor.check import Check, ProbeError, probe
 from merzoo.text import byte_count, plain
 
@@ -25,16 +26,16 @@ def _torch() -> dict[str, Any] | str:
 def torch() -> Iterator[Check]:
     """torch computes, and how fast it may: threads, bf16."""
     found = _torch()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    have = cores()
     if isinstance(found, str):
-        yield Check("torch", "fail", f"torch does not work: {found}", "install it again: pip install --force-reinstall torch torchvision", {"cores": cores})
+        yield Check("torch", "fail", f"torch does not work: {found}", "install it again: pip install --force-reinstall torch torchvision", {"cores": have})
         return
-    facts = {key: found[key] for key in ("version", "threads", "bf16", "computes")} | {"cores": cores}
+    facts = {key: found[key] for key in ("version", "threads", "bf16", "computes")} | {"cores": have}
     if not found["computes"]:
         yield Check("torch", "fail", f"torch {found['version']} computes wrong values on the CPU", "install another version of torch", facts)
         return
     bf16 = "bf16 in hardware" if found["bf16"] else "no bf16 in hardware, so training takes fp32"
-    text = f"torch {found['version']} computes with {found['threads']} threads on {cores} CPU cores; {bf16}"
+    text = f"torch {found['version']} computes with {found['threads']} threads on {have} CPU cores; {bf16}"
     yield Check("torch", "ok", text, facts=facts)
 
 

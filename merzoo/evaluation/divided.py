@@ -8,15 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from merzoo.cores import cores
 from merzoo.data.clips import ClipData
 from merzoo.errors import RunError
 from merzoo.evaluation.executors import Here
-from merzoo.evaluation.folds import Plan, run_fold, run_scope
+from merzoo.evaluation.folds import Plan, prepare, run_fold, run_scope
 from merzoo.evaluation.protocols import Fold
 from merzoo.evaluation.runs import RunFolder
 from merzoo.evaluation.starting import environment_of
-from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import Report
+from merzoo.training.distributed import check
 from merzoo.training.machine import Machine
 from merzoo.training.world import ALONE, World, join, launched
 
@@ -36,13 +37,20 @@ class Launched(Here):
         return share, share
 
 
+def check_shared_stages(plan: Plan, clips: ClipData, fold: Fold, seed: int) -> None:
+    """Raise `TrainingError` for a stage before all folds that these processes cannot share, while nothing is written yet."""
+    if plan.machine.world.size > 1:
+        recognizer, stages = prepare(plan, clips, fold, seed)
+        check(recognizer, [stage for stage in stages if stage.scope == "run"], plan.machine)
+
+
 def create(world: World, path: Path, facts: Mapping[str, Any], resume: bool) -> RunFolder:
     """The run folder, made by the first process. The others are told what is in it: on a shared file system they might not see it yet."""
     known = world.agreed(lambda: dict(RunFolder.create(path, facts, resume=resume).facts))
     return RunFolder(path, known)
 
 
-def _check_shared(run: RunFolder, rank: int) -> None:
+def _check_visible(run: RunFolder, rank: int) -> None:
     """Raise `RunError` where this process does not see the run folder that the first has made: its folds would be written where nobody looks for them."""
     until = time.monotonic() + SEEN
     while not Path(run.where).is_file():
@@ -55,7 +63,7 @@ def run_divided(run: RunFolder, todo: Sequence[tuple[int, Fold]], plan: Plan, cl
     """Run what is missing; `todo` is what the first process found. Each fold is computed as a single process would, and written by the process
     that took it. Folds come after the shared stages of all seeds, so that nobody waits for a fold of another until the end."""
     world, total = plan.machine.world, len(run.seeds) * len(run.protocol.folds)
-    _check_shared(run, world.rank)
+    _check_visible(run, world.rank)
 
     def progress(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
         say(stage, step, steps)

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
+from merzoo.cores import cores
 from merzoo.data.clips import ClipData
 from merzoo.data.people import same_people, shared_subjects
 from merzoo.data.perturb import asked as perturbations
@@ -18,7 +19,7 @@ from merzoo.data.sources import open_clips, open_dataset
 from merzoo.data.table import Dataset
 from merzoo.errors import MerzooWarning, RunError, UnknownNameError, UsageError
 from merzoo.evaluation.catalogue import protocol_by_name
-from merzoo.evaluation.divided import Launched, create, run_divided
+from merzoo.evaluation.divided import Launched, check_shared_stages, create, run_divided
 from merzoo.evaluation.executors import Here, Processes
 from merzoo.evaluation.folds import Plan, check_folds, run_fold, run_scope
 from merzoo.evaluation.outputs import check_scored
@@ -26,7 +27,6 @@ from merzoo.evaluation.protocols import Fold, Protocol
 from merzoo.evaluation.runs import RunFolder, write_result
 from merzoo.evaluation.splits import with_same_people
 from merzoo.evaluation.starting import NamedStart, facts_of, named_start, offered, refuse_no_effect, refuse_overlap, warn_of_size
-from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import Report
 from merzoo.recognizer import assemble
 from merzoo.registry import registry
@@ -111,6 +111,7 @@ def evaluate(
             audit=audit,
             perturb=harder,
         )
+        check_shared_stages(plan, clips, folds.folds[0], chosen[0])
         run = _open_run(plan, clips, folds, start, chosen, {**environment, "shared_threads": shared}, resume)
         todo = _todo(run, only)
         work.begin(plan, clips, len(todo))

@@ -16,11 +16,11 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
+from merzoo.cores import cores
 from merzoo.data.clips import ClipData
 from merzoo.errors import RunError
 from merzoo.evaluation.folds import Plan
 from merzoo.evaluation.starting import environment_of
-from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import Report, Told, passed_on, start, work
 from merzoo.training.machine import Machine
 

@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from merzoo.cores import cores
 from merzoo.data.clips import ClipData
 from merzoo.entries import last_line
 from merzoo.errors import MerzooWarning, RunError, UsageError
 from merzoo.evaluation.executors import Here, Work, settle
 from merzoo.evaluation.folds import Plan
 from merzoo.evaluation.ray_worker import SAME, Board, Site, answered, place
-from merzoo.evaluation.threads import cores
 from merzoo.evaluation.workers import EVERY, Report, Told, passed_on
 from merzoo.files import cache_folder
 from merzoo.training.machine import Machine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from merzoo.cores import cores
 from merzoo.faces.align import Aligner, crop
 from merzoo.faces.detect import as_grey
 from merzoo.faces.meter import Meter, Tell
@@ -27,7 +27,7 @@ AHEAD = 4  # measurements a thread that may wait
 def speed_curves(source: FrameSource, tracks: Sequence[FaceTrack], aligner: Aligner, step: int = 1, tell: Tell | None = None) -> list[np.ndarray]:
     """Facial motion float [ceil(T / step)] of each face over the last 0.1 s, px of the 128 px crop, at every `step`-th frame; 0 where it is mostly away."""
     length, meter = len(tracks[0].detected), Meter("measuring movement", source, tell)
-    workers = min(WORKERS, os.cpu_count() or 1)
+    workers = min(WORKERS, cores())
     with ThreadPoolExecutor(workers, thread_name_prefix="speed") as pool:
         curves = [_Curve(track, aligner, lag_of(source, step), round(HELD * source.rate), pool, AHEAD * workers) for track in tracks]
         for index, frame in source.read(range(0, length, step)):

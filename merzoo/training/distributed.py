@@ -39,16 +39,21 @@ def divisible(stage: Stage) -> bool:
     return isinstance(stage, GradientStage) and stage.divisible and isinstance(stage.batches, DividedBatches)
 
 
-def check(recognizer: Recognizer, stages: Sequence[Stage], machine: Machine) -> None:
-    """Warn of stages that are not divided. Raises `TrainingError` for one whose batch norms would see a share instead of a batch, where they cannot be told
-    of the others: torch synchronises them on GPUs alone."""
-    if machine.world.size == 1:
-        return
-    for stage in stages:
+def warn_of_undivided(stages: Sequence[Stage], machine: Machine) -> None:
+    """Warn of stages that one process trains alone."""
+    for stage in stages if machine.world.size > 1 else ():
         if isinstance(stage, GradientStage) and not divisible(stage):
             text = f"stage '{stage.name}' is not known to be divisible, so the first process trains it alone while the others wait"
             warnings.warn(text, MerzooWarning, stacklevel=3)
-        if divisible(stage) and not machine.device.startswith("cuda") and (found := _batch_norm(recognizer, stage)):
+
+
+def check(recognizer: Recognizer, stages: Sequence[Stage], machine: Machine) -> None:
+    """Raise `TrainingError` for a stage whose batch norms would see a share instead of a batch, where they cannot be told of the others: torch synchronises
+    them on GPUs alone."""
+    if machine.world.size == 1 or machine.device.startswith("cuda"):
+        return
+    for stage in stages:
+        if divisible(stage) and (found := _batch_norm(recognizer, stage)):
             raise TrainingError(
                 f"stage '{stage.name}': {found} is a batch norm, and each of {machine.world.size} processes would see its share of the batch alone; "
                 "train in one process, on GPUs, or with a backbone that has no-running-statistics"

@@ -77,6 +77,7 @@ def run_stages(
     """
     _check(recognizer, stages, test_subjects, forbidden)
     distributed.check(recognizer, stages, machine)
+    distributed.warn_of_undivided(stages, machine)
     torch.set_num_threads(machine.threads)
     channels_last(recognizer.to(machine.device))
     logs, resumed = _resume(recognizer, checkpoints)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from merzoo.cores import cores
 from merzoo.data.clips import Clips
 from merzoo.data.sources import open_clips
 from merzoo.data.table import Dataset
@@ -23,6 +23,7 @@ from merzoo.recognizer import Recognizer
 from merzoo.registry import registry
 from merzoo.specs import ModelSpec
 from merzoo.training.data import only_kind
+from merzoo.training.distributed import check
 from merzoo.training.engine import run_stages
 from merzoo.training.machine import Machine
 from merzoo.training.seeds import derive
@@ -59,11 +60,12 @@ def train(
     spec = registry().model(model) if isinstance(model, str) else model
     start = named_start(spec, weights)
     world, device = join(device)
-    machine = replace(Machine.of(device, precision, threads or max(1, (os.cpu_count() or 1) // world.local_size)), world=world)
+    machine = replace(Machine.of(device, precision, threads or max(1, cores() // world.local_size)), world=world)
     clips = world.in_turn(lambda: open_clips(data, spec.preset(preset).preprocessing, jobs=jobs, progress=lambda done, total: say("clip store", done, total)))
     plan = Plan(spec, preset, clips.dataset, clips.labels, frozenset(), machine, out, start.start, checkpoint_seconds, kind=only_kind(clips))
     recognizer, stages = prepare(plan, clips, None, seed, data_provides=offered(clips.dataset, start))
     refuse_no_effect(recognizer, start)
+    check(recognizer, stages, machine)  # before anything is written
     parameters = sum(value.numel() for value in recognizer.saved().values())
     run = create(world, out, {"kind": "training", **facts_of(spec, preset, clips, plan.kind, [seed], machine, start, parameters)}, resume)
     if resume and world.agreed((out / WEIGHTS).is_file):
