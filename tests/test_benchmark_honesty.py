@@ -84,10 +84,12 @@ def test_work_that_goes_on_after_the_clock_is_told() -> None:
     assert measured(asynchronous, honest)["check"]["ok"] is False
 
 
-def test_an_output_that_changes_after_the_clock_is_told_even_where_it_was_right() -> None:
+def test_an_output_that_changes_after_the_clock_is_told_even_where_it_was_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merzoo.benchmark.honesty.SETTLE", 0.25)  # a busy machine may stall for longer than the usual
+
     def late(batch: Batch) -> Tensor:
         result = honest(batch)
-        threading.Timer(0.005, result.zero_).start()
+        threading.Timer(0.1, result.zero_).start()
         return result
 
     found = measured(late, honest)

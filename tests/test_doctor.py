@@ -168,11 +168,11 @@ def test_plugins_with_problems(site, look):
             "| update or uninstall merzoo-odd, or block it: MERZOO_PLUGINS=-odd",
         "new needs merzoo>=9",
         "hungry requires no-such-lib>=2, which is not installed",
-        "lazy took 0.",
+        "s to load, for which every command waits",
         "MERZOO_PLUGINS names 'no-such-plugin'",
     ):
         assert words in told, told
-    assert len(others) == 5
+    assert sum("s to load" not in check["text"] for check in others) == 4  # a busy machine may load any plugin slowly
 
 
 def test_data_that_are_gone(look, tmp_path):

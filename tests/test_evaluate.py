@@ -318,7 +318,8 @@ def test_ctrl_c_while_more_is_pending_ends_quietly(data: ClipData, tmp_path: Pat
     assert caplog.text == ""
 
 
-def test_no_process_is_started_for_a_moment_s_work(data: ClipData, tmp_path: Path) -> None:
+def test_no_process_is_started_for_a_moment_s_work(data: ClipData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merzoo.evaluation.executors.START", 60.0)
     work = Processes(lambda *_: None, 2)
     work.begin(plan_of(data, (loso(data.table).folds[0],), tmp_path), data, 2)
     try:
@@ -339,6 +340,7 @@ def interrupted_here(plan: Plan, data: ClipData, progress: Progress) -> None:
         begun.touch()
         time.sleep(60)
     while not begun.exists():
+        progress("waiting", 0, 1, {})  # raises where the other fails
         time.sleep(0.05)
     raise KeyboardInterrupt
 

@@ -251,7 +251,7 @@ def test_eight_processes_fetch_once(hub: Hub, hub_client: HubClient, toy: Toy, p
 @pytest.mark.parametrize("how_far", [0, 300_000, 10_600_000])
 def test_a_killed_download_is_begun_again(hub: Hub, client: HubClient, how_far: int) -> None:
     commit = hub.put(REPO, {WEIGHTS: LARGE})
-    hub.fault("/cdn/*", "slow", rate=20_000_000 if how_far > 1_000_000 else 1_000_000)
+    hub.fault("/cdn/*", "slow", rate=5_000_000 if how_far > 1_000_000 else 1_000_000)
     process = client.start(FETCH, REPO, WEIGHTS, commit)
     deadline = time.monotonic() + 60
     while not any(one.sent >= how_far for one in hub.seen("GET", "/cdn/*")):

@@ -222,7 +222,7 @@ def test_ctrl_c_leaves_no_process_and_a_run_that_goes_on(local: dict, commands: 
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     err = finished(process, 130)
     assert err.splitlines()[-1] == "merzoo: interrupted; a run folder goes on with the same command and --resume" and "Traceback" not in err
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while (left := marked(mark)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not left

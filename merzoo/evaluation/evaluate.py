@@ -111,7 +111,8 @@ def evaluate(
             audit=audit,
             perturb=harder,
         )
-        check_shared_stages(plan, clips, folds.folds[0], chosen[0])
+        if not (resume and Path(out, "run.json").is_file()):  # of one that goes on, these stages may be done
+            check_shared_stages(plan, clips, folds.folds[0], chosen[0])
         run = _open_run(plan, clips, folds, start, chosen, {**environment, "shared_threads": shared}, resume)
         todo = _todo(run, only)
         work.begin(plan, clips, len(todo))

@@ -143,7 +143,7 @@ class Tasks(Here):
             with contextlib.suppress(Exception):
                 self._ray.cancel(ref, force=True)
         if self._listener is not None:
-            self._listener.join()  # Python that ends while a thread is inside Ray may end by a signal
+            self._listener.join(10)  # Python that ends while a thread is inside Ray may end by a signal
         if self._own:
             self._ray.shutdown()
 
