@@ -9,7 +9,9 @@ that the operations or the moved bytes of that work can take at the rates of a l
 is 26 folds of 50 epochs; --quick is 2 of 2.
 
 --against alternates the engine (fp32, then its default precision) with another loop: a script that takes --model, --size, --folds and --epochs, prints JSON
-with `seconds_per_fold_epoch`, and is run as it is; for miacnet, which it does not know, its function `make` is replaced. Ratios are of medians over the rounds.
+with `seconds_per_fold_epoch`, and is run as it is; for miacnet, which it does not know, its function `make` is replaced. Where `meb` can be imported, its
+validator of emotions takes part with the same networks, as its defaults have it: two workers, fp32, and after training a pass over the training clips too; with
+AdamW, as the others. Ratios are of medians over the rounds.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,26 +204,29 @@ def against(loop: Path, models: Sequence[str], rounds: int, folds: int, epochs: 
     found: dict[str, Any] = {}
     for model in models:
         asked = ["--model", model, "--folds", str(folds), "--epochs", str(epochs)]
-        runs: dict[str, list[dict[str, Any]]] = {"plain": [], "fp32": [], "auto": []}
+        runs: dict[str, list[dict[str, Any]]] = {"plain": [], **({"meb": []} if importlib.util.find_spec("meb") else {}), "fp32": [], "auto": []}
         for _ in range(rounds):
             for which, lines in runs.items():
-                if which != "plain":
+                if which in ("fp32", "auto"):
                     command = [__file__, *asked, "--precision", which, "--device", device, "--jobs", str(jobs)]
+                elif which == "meb" or model == "miacnet":
+                    command = [__file__, f"--as-{which}", str(loop), *asked]
                 else:
-                    command = [__file__, "--as", str(loop), *asked] if model == "miacnet" else [str(loop), *asked, "--size", str(SIZES[model])]
+                    command = [str(loop), *asked, "--size", str(SIZES[model])]
                 printed = subprocess.check_output([sys.executable, "-W", "ignore", *command], text=True)
                 lines.append(json.loads(printed.splitlines()[-1]))
                 print(json.dumps(lines[-1]), flush=True)
         median = {which: statistics.median(line["seconds_per_fold_epoch"] for line in lines) for which, lines in runs.items()}
-        ratios = {which: round(median["plain"] / median[which], 2) for which in ("fp32", "auto")}
+        ratios = {other: {which: round(median[other] / median[which], 2) for which in ("fp32", "auto")} for other in runs if other not in ("fp32", "auto")}
         found[model] = {"ratios": ratios, "median_seconds_per_fold_epoch": median, "folds": folds, "epochs": epochs, "runs": runs}
-        print(f"{model}: {ratios['fp32']}x in fp32, {ratios['auto']}x in {runs['auto'][0]['precision']}", flush=True)
+        for other, ratio in ratios.items():
+            print(f"{model} against {other}: {ratio['fp32']}x in fp32, {ratio['auto']}x in {runs['auto'][0]['precision']}", flush=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def as_plain(loop: Path, model: str, folds: int, epochs: int) -> None:
-    """Run the other loop with a network of ours, which sees the one picture that the loop has at each of its moments."""
+def loaded(loop: Path, model: str, epochs: int) -> Any:
+    """The other loop as a module, whose `make` gives its own network; for miacnet ours, which sees the one picture that the loop has at each of its moments."""
     from torch import Tensor, nn
 
     from merzoo.recognizer import assemble
@@ -237,9 +243,41 @@ def as_plain(loop: Path, model: str, folds: int, epochs: int) -> None:
     assert made is not None and made.loader is not None
     module = importlib.util.module_from_spec(made)
     made.loader.exec_module(module)
-    module.make = lambda name: OnePicture()  # type: ignore[attr-defined]
+    if model == "miacnet":
+        module.make = lambda name: OnePicture()  # type: ignore[attr-defined]
+    return module
+
+
+def as_plain(loop: Path, model: str, folds: int, epochs: int) -> None:
+    """Run the other loop with a network that it does not know."""
+    module = loaded(loop, model, epochs)
     sys.argv = [str(loop), "--model", model, "--size", str(SIZES[model]), "--folds", str(folds), "--epochs", str(epochs)]
     module.main()
+
+
+def as_meb(loop: Path, model: str, folds: int, epochs: int) -> None:
+    """Run the folds by meb's validator, with the networks of the other loop, and print what that would."""
+    import torch
+    from meb import core, utils
+
+    class Config(core.Config):  # type: ignore[misc]
+        action_units = None
+        criterion = torch.nn.CrossEntropyLoss
+        evaluation_fn = partial(utils.MultiClassF1Score, average="macro")
+        optimizer = partial(torch.optim.AdamW, lr=1e-4)
+
+    Config.model, Config.epochs = partial(loaded(loop, model, epochs).make, model), epochs
+    validator = core.IndividualDatasetEmotionValidator(Config, verbose=False)
+    validator.disable_tqdm = True
+    size, rng = SIZES[model], np.random.default_rng(0)
+    pictures, labels = rng.standard_normal((CLIPS, 3, size, size), np.float32), rng.integers(0, CLASSES, CLIPS)
+    table = pd.DataFrame({"subject": np.arange(CLIPS) % SUBJECTS})
+    start = time.perf_counter()
+    for subject in range(folds):
+        validator.validate_split(table, pictures, labels, subject)
+    seconds = (time.perf_counter() - start) / (folds * epochs)
+    print(json.dumps({"loop": "meb", "model": model, "size": size, "seconds_per_fold_epoch": round(seconds, 4), "clips": CLIPS, "subjects": SUBJECTS,
+                      "device": str(Config.device), "torch": torch.__version__}))  # fmt: skip
 
 
 def main() -> None:
@@ -257,11 +295,14 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", choices=[*SIZES], default=["ststnet", "resnet18"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--as", dest="plain", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--as-plain", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--as-meb", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     folds, epochs = args.folds or (2 if args.quick else SUBJECTS), args.epochs or (2 if args.quick else EPOCHS)
-    if args.plain:
-        as_plain(args.plain, args.model, folds, epochs)
+    if args.as_plain:
+        as_plain(args.as_plain, args.model, folds, epochs)
+    elif args.as_meb:
+        as_meb(args.as_meb, args.model, folds, epochs)
     elif args.against:
         against(args.against, args.models, args.rounds, folds, epochs, args.device, args.jobs, args.out)
     else:

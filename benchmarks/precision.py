@@ -23,7 +23,7 @@ from merzoo.evaluation.runs import RunFolder, predictions
 from merzoo.files import dumps
 
 DATA, PRESET = "synthetic:benchmark", "small"
-MODELS = ("ststnet", "off-apexnet")
+MODELS = ("ststnet", "resnet18-difference")  # shallow, and deep with batch norms
 RESAMPLES = 2000
 RESULTS = Path(__file__).resolve().parent / "results" / "precision.json"
 
