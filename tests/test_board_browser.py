@@ -16,7 +16,7 @@ import pytest
 from made_boards import CPU, GPU, made_board
 
 from merzoo.leaderboard.page import html
-from merzoo.testing.browser import MISSING, chromium, executable, sort_ms
+from merzoo.testing.browser import MISSING, chromium, executable, sort_ms, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -61,7 +61,7 @@ def opened(browser: Browser, board: dict[str, Any], tmp_path: Path) -> Iterator[
         page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.add_init_script("window.violated = []; addEventListener('securitypolicyviolation', (event) => violated.push(event.violatedDirective))")
         page.goto(path.as_uri() + anchor)
-        page.wait_for_function("document.readyState === 'complete'")
+        until(page, "document.readyState === 'complete'")
         return page
 
     yield open_page
@@ -170,7 +170,7 @@ def test_a_panel_opens_and_escape_gives_the_focus_back(opened: Open) -> None:
         assert said in shown, said
     assert panel.locator(".curves .trace").count() >= 3 and panel.locator(".curves").first.bounding_box()["height"] > 200  # type: ignore[index]
     page.keyboard.press("Escape")
-    page.wait_for_function("!document.querySelector('dialog[open]') && !location.hash")  # a dialog says that it closed in a task of its own
+    until(page, "!document.querySelector('dialog[open]') && !location.hash")  # a dialog says that it closed in a task of its own
     assert page.evaluate("document.activeElement.textContent") == "streams"
     link.click()
     page.locator("dialog[open] button", has_text="Close").click()
@@ -190,7 +190,7 @@ def test_an_address_opens_a_panel(opened: Open) -> None:
 def test_the_citation_is_copied_from_disk(opened: Open) -> None:
     page = opened(anchor="#model-streams", permissions=["clipboard-read", "clipboard-write"])
     page.locator("dialog[open] button.copy").click()
-    page.wait_for_function("document.querySelector('dialog[open] button.copy').textContent === 'Copied'")
+    until(page, "document.querySelector('dialog[open] button.copy').textContent === 'Copied'")
     assert page.evaluate("navigator.clipboard.readText()").startswith("@misc{muller2019shallow,\n  title ")
 
 
@@ -259,7 +259,7 @@ def test_the_theme_may_change_while_it_is_open(opened: Open) -> None:
     page = opened(color_scheme="light")
     before = page.locator("#picture .xtick text").first.evaluate("(node) => node.style.fill")
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("(before) => document.querySelector('#picture .xtick text').style.fill !== before", arg=before)
+    until(page, "(before) => document.querySelector('#picture .xtick text').style.fill !== before", before)
     after = page.locator("#picture .xtick text").first.evaluate("(node) => getComputedStyle(node).fill")
     dark, light = (sum(map(int, colour[4:-1].split(","))) for colour in (before, after))
     assert dark < 382 < light and page.locator("#picture .xtick text").first.is_visible()
@@ -268,7 +268,7 @@ def test_the_theme_may_change_while_it_is_open(opened: Open) -> None:
 def test_an_address_that_is_none_closes_what_is_open(opened: Open) -> None:
     page = opened(anchor="#model-streams")
     page.evaluate("location.hash = '#%E0%A4%A'")
-    page.wait_for_function("!document.querySelector('dialog[open]')")
+    until(page, "!document.querySelector('dialog[open]')")
     assert page.url.endswith("#%E0%A4%A") and page.locator("#board").is_visible()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -42,6 +43,16 @@ def chromium() -> Iterator[Browser]:
             yield made
         finally:
             made.close()
+
+
+def until(page: Page, expression: str, arg: object = None) -> None:
+    """Wait until a script says yes. Playwright's `wait_for_function` evaluates strings inside the page when its first look comes too early, which the board's
+    policy forbids. Raises `TimeoutError` after half a minute."""
+    deadline = time.monotonic() + 30
+    while not page.evaluate(expression, arg):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"never true in the page: {expression}")
+        page.wait_for_timeout(20)
 
 
 def sort_ms(page: Page, column: str) -> float:
