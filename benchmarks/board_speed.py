@@ -20,7 +20,7 @@ from pathlib import Path
 
 from merzoo.evaluation.runs import environment
 from merzoo.leaderboard.build import build
-from merzoo.testing.browser import chromium, sort_ms, until
+from merzoo.testing.browser import chromium, sort_ms
 from merzoo.testing.many_results import write_results
 
 RESULTS = Path(__file__).resolve().parent / "results" / "board_speed.json"
@@ -33,7 +33,6 @@ def sorts(page_file: Path) -> list[float]:
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(page_file.as_uri())
-        until(page, "document.readyState === 'complete'")
         return [sort_ms(page, column) for _ in range(ROUNDS) for column in COLUMNS]
 
 

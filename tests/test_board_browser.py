@@ -9,7 +9,6 @@ import copy
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,7 +60,6 @@ def opened(browser: Browser, board: dict[str, Any], tmp_path: Path) -> Iterator[
         page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.add_init_script("window.violated = []; addEventListener('securitypolicyviolation', (event) => violated.push(event.violatedDirective))")
         page.goto(path.as_uri() + anchor)
-        until(page, "document.readyState === 'complete'")
         return page
 
     yield open_page
@@ -354,9 +352,9 @@ def test_it_is_readable_without_scripts(opened: Open, browser: Browser, board: d
 def test_five_hundred_results_are_sorted_at_once(opened: Open, board: dict[str, Any]) -> None:
     page = opened(many(board, 250))
     assert page.locator("#shown").inner_text().endswith("rows") and len(html(many(board, 250)).encode()) < 5e6
-    took = [sort_ms(page, key) for key in ("p50", "score", "model", "model")]
+    took = [min(sort_ms(page, key), sort_ms(page, key)) for key in ("p50", "score", "model")]  # a busy machine may stall in one of two
     sorted_by(page, "model", "descending")
-    assert names(page)[0] == "model-249" and median(took) <= 4 * SORT_MS, took
+    assert names(page)[0] == "model-249" and max(took) <= 4 * SORT_MS, took
 
 
 def many(board: dict[str, Any], runs: int) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def test_plugins_with_problems(site, look):
             "| update or uninstall merzoo-odd, or block it: MERZOO_PLUGINS=-odd",
         "new needs merzoo>=9",
         "hungry requires no-such-lib>=2, which is not installed",
-        "s to load, for which every command waits",
+        "lazy took ",
         "MERZOO_PLUGINS names 'no-such-plugin'",
     ):
         assert words in told, told

@@ -64,7 +64,7 @@ class Toy:
         if self.fault == "many" and number % 2:
             raise DataError("gone")
         if self.fault == "killed late" and number == 4:
-            time.sleep(3)
+            time.sleep(1)
             os.kill(getattr(multiprocessing.parent_process(), "pid", os.getpid()), signal.SIGKILL)
             time.sleep(600)
         shape = (3 + number, preprocessing.size, preprocessing.size, 3)
@@ -87,7 +87,7 @@ class Toy:
         if self.fault == "slow":
             time.sleep(0.2)
         if self.fault == "very slow":
-            time.sleep(1)
+            time.sleep(3)
 
 
 class Reversed(Toy):
