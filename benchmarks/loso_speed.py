@@ -40,6 +40,7 @@ import pandas as pd
 RESULTS = Path(__file__).resolve().parent / "results" / "loso_speed.json"
 CLIPS, SUBJECTS, CLASSES = 247, 26, 5  # CASME II's shape
 EPOCHS = 50  # of a whole run
+OURS = ("fp32", "auto")  # precisions of the engine beside another loop
 SIZES = {"resnet18": 112, "ststnet": 28, "miacnet": 224}  # px of the input
 
 
@@ -204,10 +205,10 @@ def against(loop: Path, models: Sequence[str], rounds: int, folds: int, epochs: 
     found: dict[str, Any] = {}
     for model in models:
         asked = ["--model", model, "--folds", str(folds), "--epochs", str(epochs)]
-        runs: dict[str, list[dict[str, Any]]] = {"plain": [], **({"meb": []} if importlib.util.find_spec("meb") else {}), "fp32": [], "auto": []}
+        runs: dict[str, list[dict[str, Any]]] = {"plain": [], **({"meb": []} if importlib.util.find_spec("meb") else {}), **{which: [] for which in OURS}}
         for _ in range(rounds):
             for which, lines in runs.items():
-                if which in ("fp32", "auto"):
+                if which in OURS:
                     command = [__file__, *asked, "--precision", which, "--device", device, "--jobs", str(jobs)]
                 elif which == "meb" or model == "miacnet":
                     command = [__file__, f"--as-{which}", str(loop), *asked]
@@ -217,7 +218,7 @@ def against(loop: Path, models: Sequence[str], rounds: int, folds: int, epochs: 
                 lines.append(json.loads(printed.splitlines()[-1]))
                 print(json.dumps(lines[-1]), flush=True)
         median = {which: statistics.median(line["seconds_per_fold_epoch"] for line in lines) for which, lines in runs.items()}
-        ratios = {other: {which: round(median[other] / median[which], 2) for which in ("fp32", "auto")} for other in runs if other not in ("fp32", "auto")}
+        ratios = {other: {which: round(median[other] / median[which], 2) for which in OURS} for other in runs if other not in OURS}
         found[model] = {"ratios": ratios, "median_seconds_per_fold_epoch": median, "folds": folds, "epochs": epochs, "runs": runs}
         for other, ratio in ratios.items():
             print(f"{model} against {other}: {ratio['fp32']}x in fp32, {ratio['auto']}x in {runs['auto'][0]['precision']}", flush=True)
